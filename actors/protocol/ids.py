@@ -2,7 +2,7 @@
 
 A purchase, its allocation and its events get the UUIDv5 of what they are about, so that doing a thing twice makes the
 same id twice and a second emission is a no-op for whoever keys on it. The database has the same function
-(``kc_uuid5``) for the rare rows that are born inside a transaction; a test holds the two together.
+(``kc.uuid5``) for the rare rows that are born inside a transaction; a test holds the two together.
 """
 
 from __future__ import annotations

@@ -1,0 +1,42 @@
+-- The lane of a student: its lock comes before every other lock of a transaction, its seq numbers the student's events.
+
+create type kc.event_draft as (
+    ord integer, event_id uuid, student_id uuid, type text, purchase_id uuid, turn text, correlation_id text, data jsonb
+);
+
+-- Missing lanes are inserted before any is locked. Whoever inserts one holds it; whoever meets the other's insert waits
+-- here, holding only lanes that sort before it. Locking first and inserting later was a deadlock.
+create function kc.lock_lanes(students uuid[]) returns void language plpgsql as $$
+begin
+    insert into lane (student_id)
+        select distinct s from unnest(students) s where not exists (select from lane where lane.student_id = s) order by s
+        on conflict do nothing;
+    perform from lane where student_id = any (students) order by student_id for update;
+end $$;
+
+-- Which of the relay's 16 shards a student's events go through.
+create function kc.shard(student uuid) returns smallint language sql immutable strict
+return (uuid_hash(student) & 15)::smallint;
+
+-- Numbers the drafts of each student in their order, logs them and queues them for Kafka. The lanes are locked.
+create function kc.append_events(drafts kc.event_draft[], at timestamptz) returns void language plpgsql as $$
+begin
+    if cardinality(drafts) = 0 then
+        return;
+    end if;
+    with numbered as (
+        select d.*, row_number() over (partition by d.student_id order by d.ord) as n from unnest(drafts) d
+    ), bumped as (
+        update lane set seq = lane.seq + taken.n
+        from (select student_id, max(n) as n from numbered group by student_id) taken
+        where lane.student_id = taken.student_id
+        returning lane.student_id, lane.seq - taken.n as base
+    ), logged as (
+        insert into event (event_id, student_id, seq, type, purchase_id, turn, correlation_id, data, created_at)
+        select n.event_id, n.student_id, b.base + n.n, n.type, n.purchase_id, n.turn, n.correlation_id, n.data, at
+        from numbered n join bumped b using (student_id)
+        returning event_id, student_id, seq
+    )
+    insert into outbox (shard, event_id, student_id, seq, created_at)
+        select kc.shard(student_id), event_id, student_id, seq, at from logged order by student_id, seq;
+end $$;

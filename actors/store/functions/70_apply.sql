@@ -1,0 +1,29 @@
+-- The one transaction: Kafka, webhooks, the reconciler and operators all end here. One call, one round trip, several
+-- statements: each statement of a volatile function sees what others have committed by then, which a single large
+-- statement does not, once it has waited for a lock.
+
+create function kc.apply(batch jsonb) returns text language plpgsql volatile as $$
+declare
+    payments kc.payment_msg[] := array(select m from jsonb_populate_recordset(null::kc.payment_msg, batch -> 'payments') m);
+    refunds kc.refund_msg[] := array(select m from jsonb_populate_recordset(null::kc.refund_msg, batch -> 'refunds') m);
+    parks kc.park_msg[] := array(select m from jsonb_populate_recordset(null::kc.park_msg, batch -> 'parks') m);
+    verdicts kc.verdict[] := '{}';
+    at timestamptz;
+begin
+    if cardinality(payments) + cardinality(refunds) > 0 then
+        perform kc.lock_lanes(array(select student_id from unnest(payments) union select student_id from unnest(refunds)));
+    end if;
+    -- read after the wait for the lanes, so that the times of a lane do not run backwards
+    at := clock_timestamp();
+    if cardinality(payments) > 0 then
+        verdicts := kc.take_payments(payments, at);
+    end if;
+    if cardinality(refunds) > 0 then
+        verdicts := verdicts || kc.take_refunds(refunds, at);
+    end if;
+    if cardinality(parks) > 0 then
+        perform kc.park(parks);
+    end if;
+    return (select coalesce(json_agg(json_build_array(v.i, v.outcome, v.purchase_id, v.detail, coalesce(v.allocate, false))), '[]')::text
+        from unnest(verdicts) v);
+end $$;

@@ -1,0 +1,4 @@
+create table if not exists public.kcactors_migration (
+    name text primary key,
+    applied_at timestamptz not null default now()
+)
