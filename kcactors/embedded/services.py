@@ -1,0 +1,76 @@
+"""The three servers together: started in one order, stopped in the reverse one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kcactors.embedded.kafka import EmbeddedKafka
+from kcactors.embedded.postgres import EmbeddedPostgres
+from kcactors.embedded.redis import EmbeddedRedis
+
+
+class Services:
+    """PostgreSQL, Redis and a Kafka broker on loopback.
+
+    Args:
+        data_dir: keeps PostgreSQL's data and the servers' logs; made when it is not there.
+        topics: name to number of partitions, made at every start because the broker forgets them.
+        redis_port: wanted port of Redis; another is taken when that one is in use.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, topics: Mapping[str, int] | None = None, redis_port: int | None = None
+    ) -> None:
+        self._dir = data_dir.absolute()
+        self._topics = dict(topics or {})
+        self._running = contextlib.ExitStack()
+        self.postgres = EmbeddedPostgres(self._dir / "postgres")
+        self.redis = EmbeddedRedis(log=self._dir / "redis.log", port=redis_port)
+        self.kafka = EmbeddedKafka()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def database_url(self) -> str:
+        return self.postgres.url
+
+    @property
+    def redis_url(self) -> str:
+        return self.redis.url
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        return self.kafka.bootstrap
+
+    @property
+    def kafka_api_version(self) -> str:
+        return self.kafka.api_version
+
+    def start(self) -> None:
+        """Bring all up, or none.
+
+        Raises:
+            ServiceTrouble: naming the one that is missing, in use, or failed.
+        """
+        self._dir.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as starting:
+            for server in (self.postgres, self.redis, self.kafka):
+                starting.enter_context(server)
+            for name, partitions in self._topics.items():
+                self.kafka.create_topic(name, partitions)
+            self._running = starting.pop_all()
+
+    def stop(self) -> None:
+        """End all; harmless when they do not run."""
+        self._running.close()
