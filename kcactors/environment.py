@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import Meta
 from msgspec import inspect as shapes
 
 PREFIX: Final = "KCACTORS_"
 MASK: Final = "***"
+_LARGEST: Final = 1 << 40
 
 
 class Problem(NamedTuple):
@@ -106,19 +108,17 @@ class Reader:
 
 def variables(kind: type[msgspec.Struct], section: str) -> list[Variable]:
     """Lists the variables that fill a group, in the order of its fields."""
-    info = shapes.type_info(kind)
-    if not isinstance(info, shapes.StructType):
-        raise TypeError(f"{kind.__name__} is no group of settings")
-    types = {field.name: field.type for field in msgspec.structs.fields(kind)}
-    return [_variable(field, types[field.name], section) for field in info.fields]
+    return [_variable(field, section) for field in msgspec.structs.fields(kind)]
 
 
-def _variable(field: shapes.Field, annotated: Any, section: str) -> Variable:
-    meta = field.type if isinstance(field.type, shapes.Metadata) else shapes.Metadata(field.type)
-    extra = meta.extra or {}
+def _variable(field: msgspec.structs.FieldInfo, section: str) -> Variable:
     default = field.default
     if default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
         default = field.default_factory()
+    annotated = _bounded(field.type, default)
+    shape = shapes.type_info(annotated)
+    meta = shape if isinstance(shape, shapes.Metadata) else shapes.Metadata(shape)
+    extra = meta.extra or {}
     stem = "_".join(part for part in (section, field.name.upper()) if part)
     return Variable(
         name=extra.get("env", PREFIX + stem),
@@ -131,6 +131,15 @@ def _variable(field: shapes.Field, annotated: Any, section: str) -> Variable:
         type=annotated,
         listed=isinstance(meta.type, shapes.VarTupleType),
     )
+
+
+def _bounded(annotated: Any, default: Any) -> Any:
+    """A number that states no bounds is positive, or not negative where its default 0 means "off"."""
+    if annotated is int:
+        return Annotated[int, Meta(ge=0 if default == 0 else 1, le=_LARGEST)]
+    if annotated is float:
+        return Annotated[float, Meta(ge=0, le=_LARGEST) if default == 0 else Meta(gt=0, le=_LARGEST)]
+    return annotated
 
 
 def _convert(text: str, variable: Variable) -> Any:

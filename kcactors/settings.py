@@ -15,6 +15,9 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from actors.broker import Broker
+from actors.store.connection import ConnectionLimits
+from gateway.limits import GatewayLimits
 from kcactors.environment import PREFIX, Group, Problem, Reader, Variable, WrongSettings, variables
 
 Count: TypeAlias = Annotated[int, Meta(ge=1, le=10_000_000)]
@@ -103,6 +106,22 @@ class Kafka(Group, frozen=True, kw_only=True):
         ),
     ] = 45_000
 
+    def broker(self) -> Broker:
+        """The way to the cluster, as the clients below take it."""
+        return Broker(
+            bootstrap=self.bootstrap,
+            api_version=self.api_version,
+            security_protocol=self.security_protocol,
+            sasl_mechanism=self.sasl_mechanism,
+            sasl_username=self.sasl_username,
+            sasl_password=self.sasl_password,
+            ssl_cafile=self.ssl_cafile,
+        )
+
+    def topics(self) -> dict[str, int]:
+        """The topics that must exist, with the partitions of a new one."""
+        return {self.payment_topic: self.partitions, self.business_topic: self.partitions}
+
     def clashes(self) -> Iterator[Problem]:
         """SASL needs its three settings together."""
         if not self.security_protocol.startswith("SASL_"):
@@ -155,10 +174,6 @@ class Webhook(Group, frozen=True, kw_only=True):
     secrets_razorpay: Secrets = ()
     secrets_stripe: Secrets = ()
     secrets_kc: Secrets = ()
-    body_max_bytes: Annotated[Bytes, Meta(description="beyond it 413, before it is read whole")] = 1 << 20
-    deadline_s: Annotated[Seconds, Meta(description="no commit within it: 503 and Retry-After")] = 4.0
-    tolerance_s: Annotated[Seconds, Meta(description="how old or how far ahead a signature may be")] = 300.0
-    in_flight_max: Annotated[Count, Meta(description="beyond it 503 and Retry-After")] = 1_000
 
     def by_provider(self) -> dict[str, tuple[str, ...]]:
         """The secrets of each provider that has any."""
@@ -190,10 +205,6 @@ class Ledger(Group, frozen=True, kw_only=True):
     mailbox_max: Annotated[
         Count, Meta(description="payments waiting for one ledger; beyond it the source waits")
     ] = 10_000
-    lock_timeout_ms: Annotated[
-        int, Meta(ge=1, le=60_000, description="wait for a row before the batch is tried again")
-    ] = 2_000
-    statement_timeout_ms: Annotated[int, Meta(ge=1, le=600_000, description="for one batch")] = 5_000
 
 
 class Ingest(Group, frozen=True, kw_only=True):
@@ -231,25 +242,22 @@ class Reconciler(Group, frozen=True, kw_only=True):
     batch_max: Annotated[Count, Meta(description="cases of one kind healed in one audit")] = 500
 
 
-class Gateway(Group, frozen=True, kw_only=True):
-    """The door: HTTP, WebSocket, server-sent events."""
+class Http(Group, frozen=True, kw_only=True):
+    """Where the door is and whose pages may use it; its limits are `gateway.limits.GatewayLimits`."""
 
     port: Annotated[
         int, Meta(ge=0, le=65_535, description="of HTTP and WebSocket", extra={"env": "PORT"})
     ] = 8000
     allowed_origins: Annotated[
-        tuple[str, ...],
+        tuple[Annotated[str, Meta(pattern=r"^https?://[^/\s]+$")], ...],
         Meta(
             description="browsers' origins that may open a WebSocket; none: only its own host",
             extra={
                 "env": f"{PREFIX}ALLOWED_ORIGINS",
-                "expected": "origins such as https://app.example.org, by commas",
+                "expected": "origins such as https://app.example.org, separated by commas",
             },
         ),
     ] = ()
-    drain_s: Annotated[
-        Seconds, Meta(description="over which open sessions are told to go when the node stops")
-    ] = 10.0
 
 
 class Node(Group, frozen=True, kw_only=True):
@@ -269,9 +277,14 @@ class Log(Group, frozen=True, kw_only=True):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a process is told from outside. A group that was not asked for holds its defaults."""
+    """Everything that a process is told from outside; a group that was not asked for holds its defaults.
+
+    Where a lower room has a structure for its limits, that structure is the group: its fields, its units and its
+    defaults are the settings, and none can be forgotten here.
+    """
 
     database: Database
+    connection: ConnectionLimits
     redis: Redis
     kafka: Kafka
     auth: Auth
@@ -281,7 +294,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ingest: Ingest
     publisher: Publisher
     reconciler: Reconciler
-    gateway: Gateway
+    http: Http
+    gateway: GatewayLimits
     node: Node
     log: Log
 
@@ -289,7 +303,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 GROUPS: Final[dict[str, type[msgspec.Struct]]] = {
     field.name: field.type for field in msgspec.structs.fields(Settings)
 }
-SECTIONS: Final = {name: "" if name == "auth" else name.upper() for name in GROUPS}
+SECTIONS: Final = {name: name.upper() for name in GROUPS} | {"auth": "", "connection": "DATABASE"}
 """Group to the word that its variables have after ``KCACTORS_``."""
 
 EVERYTHING: Final = frozenset(GROUPS)
@@ -321,6 +335,16 @@ def every_variable() -> list[Variable]:
     return [variable for name, kind in GROUPS.items() for variable in variables(kind, SECTIONS[name])]
 
 
+def secrets(settings: Settings) -> list[str]:
+    """Every secret text in the settings, for the mask over the log."""
+    found: list[str] = []
+    for name, kind in GROUPS.items():
+        for variable in variables(kind, ""):
+            value = getattr(getattr(settings, name), variable.field) if variable.secret else None
+            found.extend(value if isinstance(value, tuple) else [value] if value else [])
+    return found
+
+
 def unknown(environ: Mapping[str, str] | None = None) -> list[str]:
     """Names that begin like ours and mean nothing: most often a misspelt limit."""
     known = {variable.name for variable in every_variable()}
@@ -336,4 +360,4 @@ def _own_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-__all__ = ["EVERYTHING", "Settings", "WrongSettings", "every_variable", "load", "unknown"]
+__all__ = ["EVERYTHING", "Settings", "WrongSettings", "every_variable", "load", "secrets", "unknown"]

@@ -35,10 +35,13 @@ def migrate(database_url: str, *, new_epoch: bool = False) -> Migrated:
     """
     limits = ConnectionLimits(lock_timeout_s=60.0, statement_timeout_s=600.0)
     try:
-        with psycopg.connect(**conninfo(database_url, "migrate", limits)) as connection, connection.transaction():
+        with (
+            psycopg.connect(**conninfo(database_url, "migrate", limits)) as connection,
+            connection.transaction(),
+        ):
             connection.execute("select pg_advisory_xact_lock(%s)", (ADVISORY_KEY,))
             connection.execute(query("migration_table"))
-            done = {row[0] for row in connection.execute("select name from public.kcactors_migration")}
+            done = {row[0] for row in connection.execute(query("migration_names"))}
             applied = _apply_numbered(connection, done)
             replaced = _replace_functions(connection, done)
             if new_epoch:
@@ -46,6 +49,23 @@ def migrate(database_url: str, *, new_epoch: bool = False) -> Migrated:
             row = connection.execute("select epoch from service").fetchone()
             assert row is not None
             return Migrated(applied, replaced, row[0])
+    except psycopg.Error as error:
+        raise sort_error(error) from error
+
+
+def pending(database_url: str) -> list[str]:
+    """What the schema lacks to be that of this code, sorted; empty when it is up to date.
+
+    Raises:
+        StoreError: sorted as in :mod:`actors.store.errors`.
+    """
+    try:
+        with psycopg.connect(**conninfo(database_url, "check", ConnectionLimits())) as connection:
+            (table,) = connection.execute("select to_regclass('public.kcactors_migration')").fetchone() or (
+                None,
+            )
+            done = {row[0] for row in connection.execute(query("migration_names"))} if table else set()
+            return sorted(expected_names() - done)
     except psycopg.Error as error:
         raise sort_error(error) from error
 
