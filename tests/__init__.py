@@ -1,0 +1,1 @@
+"""One folder per room, and ``support`` for what they share."""

@@ -14,7 +14,7 @@ from kcactors.embedded.errors import DataDirInUse, ServerFailed, ServerMissing, 
 from kcactors.embedded.kafka import EmbeddedKafka
 from kcactors.embedded.postgres import EmbeddedPostgres
 from kcactors.embedded.redis import EmbeddedRedis
-from kcactors.embedded.services import Services
+from kcactors.embedded.services import Services, throwaway_dir, throwaway_services
 
 __all__ = [
     "DataDirInUse",
@@ -25,4 +25,6 @@ __all__ = [
     "ServerMissing",
     "ServiceTrouble",
     "Services",
+    "throwaway_dir",
+    "throwaway_services",
 ]

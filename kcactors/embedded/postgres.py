@@ -164,6 +164,15 @@ class EmbeddedPostgres:
             self._process.stop(signal.SIGKILL)
             self._process = None
 
+    def destroy(self) -> None:
+        """Stop it and delete its folder with all data, wherever they lie."""
+        self.stop()
+        if self._remembered is not None:
+            data = Path(self._remembered.data)
+            shutil.rmtree(data if data.is_relative_to(self._dir) else data.parent)
+            self._remembered = None
+        shutil.rmtree(self._dir, ignore_errors=True)
+
     def _take_lock(self) -> None:
         if self._lock_fd is not None:
             return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -74,3 +75,24 @@ class Services:
     def stop(self) -> None:
         """End all; harmless when they do not run."""
         self._running.close()
+
+
+@contextlib.contextmanager
+def throwaway_services(*, topics: Mapping[str, int] | None = None) -> Iterator[Services]:
+    """Services on a temporary folder that is gone, with everything in it, when the block ends."""
+    with throwaway_dir() as folder:
+        services = Services(folder, topics=topics)
+        try:
+            with services:
+                yield services
+        finally:
+            services.postgres.destroy()
+
+
+@contextlib.contextmanager
+def throwaway_dir() -> Iterator[Path]:
+    """A temporary folder that an unprivileged server can pass; removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="kcactors-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield folder
