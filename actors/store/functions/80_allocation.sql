@@ -1,7 +1,8 @@
 -- Allocation is two calls of one transaction around a pure rule in Python: open locks and reads, close writes what the rule
 -- decided. Lanes first, trainers last and sorted, and their loads are read by the statement after the lock.
 
-create function kc.open_allocation(purchases uuid[]) returns text language plpgsql volatile as $$
+create function kc.open_allocation(purchases uuid[]) returns text language plpgsql volatile
+    set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
     courses uuid[];
     wanted uuid[];
@@ -37,7 +38,8 @@ end $$;
 
 create type kc.allocation_decision as (ord integer, allocation_id uuid, trainer_id uuid, turn integer, event_id uuid);
 
-create function kc.close_allocation(decisions jsonb) returns void language plpgsql volatile as $$
+create function kc.close_allocation(decisions jsonb) returns void language plpgsql volatile
+    set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
     decided kc.allocation_decision[] := array(select d from jsonb_populate_recordset(null::kc.allocation_decision, decisions) d);
     at timestamptz := clock_timestamp();
