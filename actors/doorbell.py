@@ -297,7 +297,9 @@ class DoorbellSubscriber:
         try:
             await asyncio.sleep(0)
             while self._wishes and (connection := self._connection) is not None:
-                names = dict.fromkeys(self._wishes.popleft() for _ in range(min(len(self._wishes), SUBSCRIBE_MAX)))
+                names = dict.fromkeys(
+                    self._wishes.popleft() for _ in range(min(len(self._wishes), SUBSCRIBE_MAX))
+                )
                 join, leave = self._changes(names)
                 if leave:
                     await _send(connection, "UNSUBSCRIBE", *leave)
