@@ -1,0 +1,147 @@
+"""What a cell needs from its system, and nothing of the tree: time, chance, dispatchers, and where to report."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from supervision.account import Account
+from supervision.clock import Clock, SystemClock
+from supervision.deadletters import DeadLetters
+from supervision.dispatcher import Dispatcher, ThreadDispatcher
+from supervision.failure import Failure
+from supervision.timers import Timers
+from supervision.vitals import Vitals
+
+SHARED = "shared"
+PINNED = "pinned"
+INTERNAL = "internal"
+"""The dispatcher of supervisors: a stuck actor on the shared one must not stop supervision."""
+
+
+class Runtime:
+    """The services that all cells of one system share.
+
+    Args:
+        name: For thread names.
+        clock: Where time comes from.
+        rng: Where chance comes from (jitter).
+        shared_threads: Threads of the shared dispatcher. More than the cores does harm: Python runs one at a time.
+        turn_messages: Messages per turn on a shared dispatcher.
+        turn_s: No further message starts in a turn after this many seconds.
+        stuck_s: A turn on a shared dispatcher that lasts longer gets its thread replaced.
+        dispatcher: Runs everything instead of threads (see `supervision.deterministic`).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        shared_threads: int = 1,
+        turn_messages: int = 32,
+        turn_s: float = 0.002,
+        stuck_s: float = 10.0,
+        dispatcher: Dispatcher | None = None,
+    ) -> None:
+        self.name = name
+        self.clock: Clock = clock if clock is not None else SystemClock()
+        self.rng = rng if rng is not None else random.Random()  # noqa: S311 - jitter, not secrets
+        self.now: Callable[[], float] = self.clock.monotonic
+        self.vitals = Vitals(self.now)
+        self.dead_letters = DeadLetters(self.now)
+        self.closed = Account()
+        self.stuck_s = stuck_s
+        self._turn_messages = turn_messages
+        self._turn_s = turn_s
+        self._only = dispatcher
+        self._lock = threading.Lock()
+        self._pinned: set[ThreadDispatcher] = set()
+        self._watchdog: Any = None
+        self.timers = Timers(
+            self.clock,
+            on_lost=lambda ref, message: self.dead_letters.record(str(ref), message, "timer"),
+            name=f"{name}-timers",
+            threaded=dispatcher is None,
+        )
+        self._kinds: dict[str, Dispatcher] = {
+            SHARED: dispatcher or self._threads(SHARED, shared_threads),
+            INTERNAL: dispatcher or self._threads(INTERNAL, 1),
+        }
+
+    def _threads(self, kind: str, threads: int) -> ThreadDispatcher:
+        return ThreadDispatcher(
+            f"{self.name}-{kind}",
+            now=self.now,
+            vitals=self.vitals,
+            threads=threads,
+            turn_messages=self._turn_messages,
+            turn_s=self._turn_s,
+        )
+
+    def add_dispatcher(self, kind: str, *, threads: int, may_wait: bool = True) -> None:
+        """Name one more shared dispatcher, for example a few threads for actors that block. Before its first actor."""
+        if kind in self._kinds or kind == PINNED:
+            raise ValueError(f"dispatcher {kind!r} exists")
+        self._kinds[kind] = self._only or ThreadDispatcher(
+            f"{self.name}-{kind}", now=self.now, vitals=self.vitals, threads=threads, may_wait=may_wait
+        )
+
+    def dispatcher(self, kind: str, name: str) -> Dispatcher:
+        """The dispatcher for a new cell called `name`."""
+        if kind == PINNED and self._only is None:
+            pinned = ThreadDispatcher(
+                f"{self.name}-{name}", now=self.now, vitals=self.vitals, turn_messages=256, may_wait=True
+            )
+            with self._lock:
+                self._pinned.add(pinned)
+            return pinned
+        if kind == PINNED and self._only is not None:
+            return self._only
+        try:
+            return self._kinds[kind]
+        except KeyError:
+            raise ValueError(f"no dispatcher {kind!r}; there are pinned, {', '.join(self._kinds)}") from None
+
+    def retire(self, dispatcher: Dispatcher) -> None:
+        """The actor of this dispatcher is gone: a pinned one ends its thread."""
+        if isinstance(dispatcher, ThreadDispatcher) and dispatcher in self._pinned:
+            dispatcher.retire()
+
+    def dispatchers(self) -> list[Dispatcher]:
+        with self._lock:
+            return [*self._kinds.values(), *self._pinned]
+
+    def cell_opened(self, cell: Any) -> None:
+        """A cell was made."""
+
+    def cell_closed(self, cell: Any) -> None:
+        """A cell is gone for ever: its counts live on in `closed`."""
+        with self._lock:
+            self.closed.add(cell)
+
+    def escalate(self, failure: Failure) -> None:
+        """Nobody above can handle this failure."""
+
+    def watch_stuck(self) -> None:
+        """Look for stuck turns every quarter of `stuck_s`, for as long as the system lives."""
+        if self._only is not None or self._watchdog is not None:
+            return
+
+        def look() -> None:
+            for dispatcher in self._kinds.values():
+                if isinstance(dispatcher, ThreadDispatcher):
+                    for cell in dispatcher.replace_stuck(self.stuck_s):
+                        self.vitals.incident(cell.path, "dispatcher", "stuck", dispatcher.name)
+            self._watchdog = self.timers.call_after(self.stuck_s / 4, look)
+
+        self._watchdog = self.timers.call_after(self.stuck_s / 4, look)
+
+    def stop_threads(self, timeout_s: float) -> bool:
+        """End timers and dispatchers; False when a thread would not end in time."""
+        self.timers.stop()
+        deadline_s = self.now() + timeout_s
+        return all([one.stop(max(0.0, deadline_s - self.now())) for one in self.dispatchers()])

@@ -1,0 +1,243 @@
+"""A system: one tree of actors with its own threads, clock and counters. Systems know nothing of each other."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pykka
+
+from supervision.actor import set_default_starter
+from supervision.budget import Budget
+from supervision.cell import Cell
+from supervision.clock import Clock
+from supervision.context import family_of, ref_of
+from supervision.dispatcher import Dispatcher
+from supervision.errors import ActorDeadError, Timeout
+from supervision.failure import Failure
+from supervision.future import Future
+from supervision.ref import ActorRef
+from supervision.runtime import Runtime
+from supervision.snapshot import Node, snapshot
+from supervision.spec import ChildSpec, Strategy
+from supervision.supervisor import Supervisor
+
+
+logger = logging.getLogger(__name__)
+
+
+class System(Runtime):
+    """See the package docstring for the tree, `Runtime` for the arguments about time and threads.
+
+    Args:
+        name: For thread names and the dashboard.
+        strategy: Of the root supervisor.
+        budget: Of the root supervisor; beyond it the system escalates.
+    """
+
+    def __init__(
+        self,
+        name: str = "system",
+        *,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        shared_threads: int = 1,
+        turn_messages: int = 32,
+        turn_s: float = 0.002,
+        stuck_s: float = 10.0,
+        dispatcher: Dispatcher | None = None,
+        strategy: Strategy = "one_for_one",
+        budget: Budget | None = None,
+    ) -> None:
+        super().__init__(
+            name,
+            clock=clock,
+            rng=rng,
+            shared_threads=shared_threads,
+            turn_messages=turn_messages,
+            turn_s=turn_s,
+            stuck_s=stuck_s,
+            dispatcher=dispatcher,
+        )
+        self._escalated: list[Callable[[Failure], None]] = []
+        self._loose: dict[Cell, None] = {}
+        self._numbers = itertools.count(1)
+        self._stopped = False
+        self._root = Cell(self, _root_spec(strategy, budget), None)
+        self.root: ActorRef[Any] = ref_of(self._root)
+        self._root.post(self._root.build)
+        self.watch_stuck()
+
+    def start_child(self, parent: pykka.ActorRef[Any] | None, spec: ChildSpec) -> ActorRef[Any]:
+        """Start a child under `parent` (None: the root) and wait until its `on_start` is done.
+
+        Call it from outside the actors; inside use `Context.start_child`.
+
+        Raises:
+            ActorStartFailed: `__init__` or `on_start` raised (the `__cause__`); the child is gone again.
+            ActorDeadError: the parent is dead.
+            ValueError: a sibling has that name.
+        """
+        above = self._root if parent is None else _cell(parent)
+        future: Future[Cell] = Future()
+
+        def start() -> None:
+            try:
+                family_of(above).start_child(spec, future)
+            except Exception as error:  # noqa: BLE001 - it belongs to the caller
+                future.fail(error)
+
+        dead = ActorDeadError(f"{above} is dead")
+        if not above.post(start, lambda: future.fail(dead)):
+            raise dead
+        return ref_of(self.wait(future))
+
+    def start_loose(self, factory: Callable[[], pykka.Actor], name: str) -> ActorRef[Any]:
+        """Start an actor that nobody supervises: what Pykka's plain `start()` does. `__init__` runs here."""
+        spec = ChildSpec(f"{name}-{next(self._numbers)}", factory, restart="temporary")
+        cell = Cell(self, spec, None)
+        cell.behaviour = cell.construct()
+        cell.place()
+        with self._lock:
+            self._loose[cell] = None
+        cell.post(cell.begin)
+        return ref_of(cell)
+
+    def stop_child(self, ref: pykka.ActorRef[Any]) -> None:
+        """Stop a supervised actor for good and wait until it is gone. A `permanent` child does not come back from this."""
+        cell = _cell(ref)
+        gone: Future[None] = Future()
+        cell.watch(lambda _: gone.set(None))
+        parent = cell.parent
+        if parent is None:
+            cell.post(lambda: cell.drain(cell.stop))
+        else:
+            parent.post(lambda: family_of(parent).stop_child(cell.name))
+        self.wait(gone)
+
+    def wait(self, future: Future[Any], timeout_s: float | None = None) -> Any:
+        """The value of a future, from outside the actors."""
+        return future.get(timeout=timeout_s)
+
+    def ref(self, path: str) -> ActorRef[Any] | None:
+        """The actor at "core/ledger-0", or None. "/" is the root."""
+        cell: Cell | None = self._root
+        for name in path.strip("/").split("/") if path.strip("/") else []:
+            cell = cell.family.find(name) if cell is not None and cell.family is not None else None
+        if cell is None:
+            cell = next((loose for loose in list(self._loose) if loose.name == path), None)
+        return ref_of(cell) if cell is not None else None
+
+    def snapshot(self, *, children_max: int = 200) -> Node:
+        """The tree as plain dicts, see `supervision.snapshot`."""
+        return snapshot(self._root, list(self._loose), children_max=children_max)
+
+    def suspend(self, ref: pykka.ActorRef[Any]) -> None:
+        """Let the actor handle no user message until `resume`; they queue."""
+        cell = _cell(ref)
+        cell.post(cell.suspend)
+
+    def resume(self, ref: pykka.ActorRef[Any]) -> None:
+        """Go on after `suspend`; also ends the pause before a retry."""
+        cell = _cell(ref)
+        cell.post(cell.resume)
+
+    def restart(self, ref: pykka.ActorRef[Any]) -> None:
+        """Halt and rebuild on an operator's word; mailbox and ref stay, no budget is charged."""
+        cell = _cell(ref)
+        parent = cell.parent
+        if parent is not None and parent.family is not None:
+            family = parent.family
+            parent.post(lambda: family.restart_child(cell.name))
+
+    def inspect(self, ref: pykka.ActorRef[Any], look: Callable[[Any], Any]) -> Future[Any]:
+        """A future of `look(behaviour)`, run in the actor's turn ahead of its messages. The behaviour may be None."""
+        cell = _cell(ref)
+        reply: Future[Any] = Future()
+        dead = ActorDeadError(f"{cell} is dead")
+        if not cell.post(lambda: cell.inspect(look, reply), lambda: reply.fail(dead)):
+            reply.fail(dead)
+        return reply
+
+    def on_escalation(self, callback: Callable[[Failure], None]) -> None:
+        """Call `callback(failure)` when the root gives up. The node ends its process with a non-zero exit then."""
+        self._escalated.append(callback)
+
+    def escalate(self, failure: Failure) -> None:
+        self.vitals.incident("/", "System", "escalated", repr(failure.error))
+        logger.critical("the root supervisor of %s gives up", self.name, exc_info=failure.error)
+        for callback in self._escalated:
+            callback(failure)
+
+    def stop(self, timeout_s: float = 30.0) -> bool:
+        """Stop everything in reverse order of start and end all threads.
+
+        Returns:
+            True when every actor ended by itself in time and no thread is left; False when some had to be abandoned.
+        """
+        if self._stopped:
+            return True
+        self._stopped = True
+        deadline_s = time.monotonic() + timeout_s
+        clean = True
+        for cell in [*reversed(self._loose), self._root]:
+            gone: Future[None] = Future()
+            cell.watch(lambda _, gone=gone: gone.set(None))  # type: ignore[misc]
+            cell.post(partial(cell.drain, cell.stop))
+            try:
+                self.wait(gone, max(0.0, deadline_s - time.monotonic()))
+            except Timeout:
+                clean = False
+                _abandon(cell)
+        return self.stop_threads(max(1.0, deadline_s - time.monotonic())) and clean
+
+    def cell_closed(self, cell: Cell) -> None:
+        super().cell_closed(cell)
+        if cell.parent is None and cell is not self._root:
+            with self._lock:
+                self._loose.pop(cell, None)
+            pykka.ActorRegistry.unregister(ref_of(cell))
+
+
+def _root_spec(strategy: Strategy, budget: Budget | None) -> ChildSpec:
+    return ChildSpec("root", lambda: Supervisor(strategy=strategy, budget=budget), drain=False)
+
+
+def _cell(ref: pykka.ActorRef[Any]) -> Cell:
+    if not isinstance(ref, ActorRef):
+        raise TypeError("not an actor of this runtime")
+    return ref.cell
+
+
+def _abandon(cell: Cell) -> None:
+    """Close a subtree from outside, because something in it is stuck."""
+    for below in cell.family.members() if cell.family is not None else []:
+        _abandon(below)
+    cell.shut("abandoned")
+
+
+_default: list[System] = []
+_default_lock = threading.Lock()
+
+
+def default_system() -> System:
+    """The system behind plain `Actor.start()`, made on first use."""
+    with _default_lock:
+        if not _default:
+            _default.append(System("actors"))
+        return _default[0]
+
+
+def _start_in_default(factory: Callable[[], pykka.Actor], name: str) -> ActorRef[Any]:
+    ref = default_system().start_loose(factory, name)
+    pykka.ActorRegistry.register(ref)
+    return ref
+
+
+set_default_starter(_start_in_default)
