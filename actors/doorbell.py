@@ -65,7 +65,7 @@ class DoorbellPublisher:
         try:
             with self._client.pipeline(transaction=False) as pipeline:
                 for channel, text in items:
-                    pipeline.execute_command("PUBLISH", channel, text)
+                    pipeline.publish(channel, text)
                 pipeline.execute()
         except (redis.RedisError, OSError) as error:
             raise DoorbellAway(str(error)) from error
@@ -77,7 +77,7 @@ class DoorbellPublisher:
             DoorbellAway: when it does not.
         """
         try:
-            self._client.execute_command("PING")
+            self._client.ping()
         except (redis.RedisError, OSError) as error:
             raise DoorbellAway(str(error)) from error
 
@@ -129,7 +129,7 @@ class DoorbellSubscriber:
         backoff_max_s: float = 2.0,
         rng: random.Random | None = None,
     ) -> None:
-        self._pool: AsyncConnectionPool[Any] = AsyncConnectionPool.from_url(
+        self._pool: AsyncConnectionPool = AsyncConnectionPool.from_url(
             url,
             protocol=2,
             decode_responses=True,
@@ -169,7 +169,7 @@ class DoorbellSubscriber:
             return True
         if self._connection is None:
             return False
-        waiter = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         line.waiters.append(waiter)
         if line.users == 1:
             self._wish(channel)
@@ -202,7 +202,7 @@ class DoorbellSubscriber:
             await self._pool.disconnect()
 
     async def _session(self) -> None:
-        connection = await self._pool.get_connection()
+        connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         self._connection = connection
         loop = asyncio.get_running_loop()
         self._heard_at = loop.time()

@@ -15,23 +15,23 @@ class Bridge:
     """Carries calls into one loop, in order. :meth:`post` may be called from any thread and never blocks."""
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._awake = False
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on calls run in ``loop``; what was posted before runs first."""
-        self._loop = loop
+        self.loop = loop
         loop.call_soon_threadsafe(self._run)
 
     def detach(self) -> None:
         """The loop is about to end."""
-        self._loop = None
+        self.loop = None
 
     def post(self, call: Callable[..., object], *args: Any) -> None:
         """Run ``call(*args)`` in the loop soon. Without a loop it is kept, until one is attached."""
         self._calls.append((call, args))
-        loop = self._loop
+        loop = self.loop
         if self._awake or loop is None:
             return
         self._awake = True

@@ -1,4 +1,4 @@
-"""The shell around a :class:`~gateway.feed.Feed`: subscribes, reads what the feed needs, tries again, tells its owner."""
+"""The shell around a feed: subscribes, reads what the feed needs, tries again, tells its owner."""
 
 from __future__ import annotations
 

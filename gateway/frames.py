@@ -147,7 +147,7 @@ ServerFrame: TypeAlias = (
 )
 
 _TYPES: Final = frozenset(str(kind.__struct_config__.tag) for kind in (Connect, Ack, Pong, Sync, Refresh))
-_decoder = msgspec.json.Decoder(ClientFrame)
+_decoder: msgspec.json.Decoder[ClientFrame] = msgspec.json.Decoder(ClientFrame)
 _encoder = msgspec.json.Encoder()
 
 
@@ -191,6 +191,9 @@ def write_frame(frame: ServerFrame) -> str:
 
 
 def _type_of(text: str) -> str | None:
-    value: Any = msgspec.json.decode(text)
+    try:
+        value: Any = msgspec.json.decode(text)
+    except RecursionError:
+        return None
     kind = value.get("type") if isinstance(value, dict) else None
     return kind if isinstance(kind, str) else None

@@ -207,7 +207,7 @@ class Hub:
 
     async def _catch_up(self) -> None:
         """Redis is back, every channel confirmed: whatever was missed is in the log."""
-        while not await self.check(list(self._followers), "redis_reconnect"):
+        while not await self.check(list(self._followers), "redis_reconnect"):  # noqa: ASYNC110 - the event is far away
             await asyncio.sleep(self._limits.poll_s)
         self.live = True
         await self._tell_all(live=True)

@@ -80,7 +80,7 @@ class Intake(Protocol):
 
 
 class Ring(NamedTuple):
-    """A doorbell or replayed frame: its place in the log, its text, and when it was committed (Unix seconds, 0: unknown)."""
+    """A frame that rang: its place in the log, its text, and when it was committed (Unix seconds, 0: unknown)."""
 
     epoch: str
     seq: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -69,16 +69,14 @@ def unavailable(code: str, detail: str, *, retry_after_s: int = 2) -> Problem:
 
 async def on_problem(_request: Request, error: Exception) -> Response:
     """Starlette's handler for :class:`Problem`."""
-    assert isinstance(error, Problem)
-    return error.response()
+    return cast("Problem", error).response()
 
 
 async def on_http_exception(_request: Request, error: Exception) -> Response:
     """Routing errors (404, 405) in the same form."""
-    assert isinstance(error, HTTPException)
-    phrase = HTTPStatus(error.status_code).phrase
-    code = phrase.lower().replace(" ", "_")
-    return Problem(error.status_code, code, str(error.detail), headers=error.headers).response()
+    refused = cast("HTTPException", error)
+    code = HTTPStatus(refused.status_code).phrase.lower().replace(" ", "_")
+    return Problem(refused.status_code, code, str(refused.detail), headers=refused.headers).response()
 
 
 async def on_crash(request: Request, error: Exception) -> Response:

@@ -17,7 +17,7 @@ class Position(NamedTuple):
 
 
 class LogState(NamedTuple):
-    """A student's log: its epoch, its last ``seq`` (0 when empty) and the oldest ``seq`` still kept (head + 1 if none)."""
+    """A student's log: its epoch, its last ``seq`` (0 when empty), the oldest ``seq`` still kept (head + 1 if none)."""
 
     epoch: str
     head: int

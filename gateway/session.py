@@ -1,8 +1,8 @@
 """One WebSocket session as a state machine: frames, deadlines and limits, without a socket, a loop or a clock.
 
 The shell passes in what arrives, with the time (monotonic seconds), and afterwards carries out what stands in the
-outputs: :attr:`Session.verify` (a token to check), :meth:`Session.take` (texts to send), :attr:`Session.close` (a code),
-and whatever the :class:`~gateway.feed.Feed` needs. Nothing else happens behind its back.
+outputs: :attr:`Session.verify` (a token to check), :meth:`Session.take` (texts to send), :attr:`Session.close` (a
+code), and whatever the :class:`~gateway.feed.Feed` needs. Nothing else happens behind its back.
 
     awaiting ``connect`` ──token──► verifying ──ok──► open ──► closing (``close`` is set)
 """
@@ -23,6 +23,7 @@ from gateway.frames import (
     Ack,
     BadFrame,
     CaughtUpFrame,
+    ClientFrame,
     Connect,
     Connected,
     GoingAway,
@@ -156,20 +157,20 @@ class Session:
         if self.close is not None or not self._may_speak(now):
             return
         try:
-            frame = read_frame(text)
+            self._act_on(read_frame(text), now)
         except UnknownType as unknown:
             self._say(Refusal("unknown_type", unknown.ref))
-            return
         except BadFrame as bad:
             self._bad_request(str(bad), bad.ref)
-            return
+
+    def _act_on(self, frame: ClientFrame, now: float) -> None:
         if self.phase is Phase.AWAITING:
             if isinstance(frame, Connect):
                 self._connect(frame)
             else:
-                self._bad_request("connect must be first")
+                raise BadFrame("connect must be first")
         elif isinstance(frame, Connect):
-            self._bad_request("connect was sent before", "connect")
+            raise BadFrame("connect was sent before", "connect")
         elif isinstance(frame, Refresh):
             self._refresh(frame)
         elif isinstance(frame, Ack):

@@ -1,8 +1,8 @@
 """The socket around a :class:`~gateway.session.Session`: one reader, one writer, no decisions.
 
-The reader is the endpoint's own task. The writer lives while there is something to write, so that an idle session costs
-no task. uvicorn waits in ``send`` for a slow peer; a peer that takes nothing at all is let go without a goodbye, and the
-kernel drops it (``TCP_USER_TIMEOUT`` on the listening socket), since a polite close would wait for ever.
+The reader is the endpoint's own task. The writer lives while there is something to write, so that an idle session
+costs no task. uvicorn waits in ``send`` for a slow peer; a peer that takes nothing at all is let go without a goodbye,
+and the kernel drops it (``TCP_USER_TIMEOUT`` on the listening socket), since a polite close would wait for ever.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Our own platform's webhook: the payment event itself, signed ``KC-Signature: t=<unix>,v1=<hex hmac-sha256 of "t.body">``."""
+"""Our own platform's webhook: the payment event itself as its body.
+
+It is signed ``KC-Signature: t=<unix seconds>,v1=<hex hmac-sha256 of "t.body">``.
+"""
 
 from __future__ import annotations
 
