@@ -8,36 +8,54 @@ For development and quick tests. What it does not do:
   (a topic that a client asks for first gets 4 partitions);
 * an empty fetch is answered only after the whole wait that the client allows, and one fetch brings one produced batch
   per partition;
-* a joining member's first SyncGroup is answered with error 42 (inconsistent group protocol): the retry joins.
-
-Its threads are C and never take Python's lock, so it lives inside its owner and dies with it.
+* a group that loses or gains a member waits for its session timeout, less a second, before the others go on: use
+  session timeouts of 2 to 6 seconds; a joining member's first SyncGroup may be answered with error 42, the retry joins;
+* a client that breaks the protocol can end it: it is a process of its own, so that its owner lives on.
 """
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
+import os
+import socket
+import sys
+import tempfile
 import threading
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
+import msgspec
+
+import kcactors
 from kcactors.embedded import librdkafka
+from kcactors.embedded.broker import Answer, Command
 from kcactors.embedded.errors import ServerFailed
+from kcactors.embedded.mock_cluster import NAME
+from kcactors.embedded.process import ServerProcess
 
-NAME = "the Kafka broker"
 API_VERSION: Final = "2.1"
 """What a client that cannot negotiate has to be told."""
 
-_ERROR_TEXT_MAX = 512
+_ANSWER_TIMEOUT_S = 10.0
 
 
 class EmbeddedKafka:
-    """One broker. A stopped one does not come back with the same port; for "Kafka is away" use `set_down`."""
+    """One broker. A stopped one comes back on another port and empty; for "Kafka is away" use `set_down`.
 
-    def __init__(self) -> None:
+    Args:
+        log: file for what it writes; by default one that is gone with the broker.
+
+    Its methods may be called from any thread.
+    """
+
+    def __init__(self, *, log: Path | None = None) -> None:
+        self._log = log
         self._lock = threading.Lock()
-        self._handle: int | None = None
-        self._cluster: int | None = None
         self._bootstrap = ""
+        self._process: ServerProcess | None = None
+        self._channel: socket.socket | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -51,85 +69,108 @@ class EmbeddedKafka:
     @property
     def bootstrap(self) -> str:
         """``host:port`` for clients."""
-        self._require()
+        if self._process is None:
+            raise ServerFailed(NAME, "was not started")
         return self._bootstrap
 
     @property
     def api_version(self) -> str:
         return API_VERSION
 
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None and self._process.alive else None
+
     def start(self) -> None:
         """Bring the broker up, empty; returns when it listens.
 
         Raises:
             ServerMissing: the wheel that brings it is not installed.
-            ServerFailed: librdkafka refused, with its words.
+            ServerFailed: it did not come up, with the tail of its log.
         """
-        if self._cluster is not None:
+        if self.pid is not None:
             return
-        library = librdkafka.library()
-        text = ctypes.create_string_buffer(_ERROR_TEXT_MAX)
-        settings = library.rd_kafka_conf_new()
-        # The instance that the cluster hangs on is no client; it needs no warning that it has no servers.
-        library.rd_kafka_conf_set(settings, b"log_level", b"3", text, _ERROR_TEXT_MAX)
-        self._handle = library.rd_kafka_new(librdkafka.PRODUCER, settings, text, _ERROR_TEXT_MAX)
-        if self._handle is None:
-            raise ServerFailed(NAME, "did not start", text.value.decode(errors="replace"))
-        self._cluster = library.rd_kafka_mock_cluster_new(self._handle, 1)
-        if self._cluster is None:
+        librdkafka.library()
+        self.stop()
+        self._scratch = tempfile.TemporaryDirectory(prefix="kcactors-kafka-")
+        self._channel, theirs = socket.socketpair()
+        self._channel.settimeout(_ANSWER_TIMEOUT_S)
+        root = str(Path(kcactors.__file__).parents[1])
+        with theirs:
+            self._process = ServerProcess(
+                NAME,
+                [sys.executable, "-m", f"{__package__}.broker", str(theirs.fileno())],
+                log=self._log or Path(self._scratch.name) / "kafka.log",
+                # The owner found the package by its own sys.path, which the child does not have.
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+                channel=theirs.fileno(),
+            )
+        try:
+            self._bootstrap = self._read_answer(self._channel).bootstrap
+        except ServerFailed:
             self.stop()
-            raise ServerFailed(NAME, "could not listen on a port of loopback")
-        # Nobody gains by the three seconds that a new group waits for more members.
-        library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
-        self._bootstrap = library.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
+            raise
 
     def stop(self) -> None:
         """End it and forget every record; harmless when it does not run."""
-        library = librdkafka.library()
-        with self._lock:
-            cluster, self._cluster = self._cluster, None
-            handle, self._handle = self._handle, None
-        if cluster is not None:
-            library.rd_kafka_mock_cluster_destroy(cluster)
-        if handle is not None:
-            library.rd_kafka_destroy(handle)
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
 
     def create_topic(self, name: str, partitions: int) -> None:
         """Make a topic; one that is there already stays as it is.
 
         Raises:
-            ServerFailed: librdkafka refused.
+            ServerFailed: the broker refused, or is gone.
         """
-        code = librdkafka.library().rd_kafka_mock_topic_create(self._require(), name.encode(), partitions, 1)
-        if code not in (0, librdkafka.TOPIC_ALREADY_EXISTS):
-            raise ServerFailed(NAME, f"refused to make the topic {name} (error {code})")
+        self._tell("create_topic", name, partitions)
 
     def delete_topic(self, name: str) -> None:
         """Forget a topic and its records; one that is not there is no error."""
-        code = librdkafka.library().rd_kafka_mock_topic_delete(self._require(), name.encode())
-        if code not in (0, librdkafka.UNKNOWN_TOPIC):
-            raise ServerFailed(NAME, f"refused to delete the topic {name} (error {code})")
+        self._tell("delete_topic", name)
 
     def set_down(self) -> None:
         """Break every connection and refuse new ones; topics, records and offsets stay."""
-        self._obey(librdkafka.library().rd_kafka_mock_broker_set_down(self._require(), librdkafka.BROKER_ID))
+        self._tell("set_down")
 
     def set_up(self) -> None:
         """Take connections again, on the same port."""
-        self._obey(librdkafka.library().rd_kafka_mock_broker_set_up(self._require(), librdkafka.BROKER_ID))
+        self._tell("set_up")
 
     def advertise(self, host: str, port: int) -> None:
         """Send clients there after their first contact: to a proxy, which they would otherwise pass by."""
-        librdkafka.library().rd_kafka_mock_broker_set_host_port(
-            self._require(), librdkafka.BROKER_ID, host.encode(), port
-        )
+        self._tell("advertise", host, port)
 
-    def _require(self) -> int:
-        if self._cluster is None:
-            raise ServerFailed(NAME, "was not started")
-        return self._cluster
+    def _tell(self, verb: str, *args: Any) -> None:
+        with self._lock:
+            if self._channel is None:
+                raise ServerFailed(NAME, "was not started")
+            with contextlib.suppress(BrokenPipeError):  # the read below says why it is gone
+                self._channel.sendall(msgspec.json.encode(Command(verb, list(args))) + b"\n")
+            self._read_answer(self._channel)
 
-    @staticmethod
-    def _obey(code: int) -> None:
-        if code != 0:
-            raise ServerFailed(NAME, f"refused (error {code})")
+    def _read_answer(self, channel: socket.socket) -> Answer:
+        line = b""
+        try:
+            while not line.endswith(b"\n"):
+                chunk = channel.recv(4096)
+                if not chunk:
+                    break
+                line += chunk
+        except (TimeoutError, ConnectionError) as error:
+            raise ServerFailed(NAME, f"gave no answer ({error})", self._log_tail()) from error
+        if not line:
+            raise ServerFailed(NAME, "is gone", self._log_tail())
+        answer = msgspec.json.decode(line, type=Answer)
+        if answer.refused is not None:
+            raise ServerFailed(NAME, answer.refused.removeprefix(NAME).strip())
+        return answer
+
+    def _log_tail(self) -> str:
+        return self._process.log_tail() if self._process is not None else ""

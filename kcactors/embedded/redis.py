@@ -87,9 +87,10 @@ class EmbeddedRedis:
         """
         if self.pid is not None:
             return
-        if self._scratch is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix="kcactors-redis-")
-        binary, folder = program(), self._scratch.name
+        binary = program()
+        self.stop()
+        self._scratch = tempfile.TemporaryDirectory(prefix="kcactors-redis-")
+        folder = self._scratch.name
         free = ports.candidates(self._port)
         for port in free:
             command = [str(binary), "--port", str(port), "--bind", ports.LOOPBACK, "--dir", folder]
@@ -99,11 +100,14 @@ class EmbeddedRedis:
                 self._process.wait_ready(functools.partial(answers, port), timeout_s=_START_TIMEOUT_S)
             except ServerFailed as error:
                 self._process.stop()
+                self._process = None
                 if "Address already in use" not in error.log_tail:
+                    self.stop()
                     raise
             else:
                 self._port = port
                 return
+        self.stop()
         raise ServerFailed(NAME, "found every port taken that it tried")
 
     def stop(self) -> None:

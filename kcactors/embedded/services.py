@@ -31,7 +31,7 @@ class Services:
         self._running = contextlib.ExitStack()
         self.postgres = EmbeddedPostgres(self._dir / "postgres")
         self.redis = EmbeddedRedis(log=self._dir / "redis.log", port=redis_port)
-        self.kafka = EmbeddedKafka()
+        self.kafka = EmbeddedKafka(log=self._dir / "kafka.log")
 
     def __enter__(self) -> Self:
         self.start()

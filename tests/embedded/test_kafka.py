@@ -1,14 +1,29 @@
+import os
+import signal
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 
 from kcactors.embedded import EmbeddedKafka, ServerFailed
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.kafka
 
 VERSION = (2, 1)
+
+OWNER = """
+import signal
+from kcactors.embedded import EmbeddedKafka
+broker = EmbeddedKafka()
+broker.start()
+print(broker.pid, flush=True)
+signal.pause()
+"""
 
 
 @pytest.fixture
@@ -27,10 +42,12 @@ def read(bootstrap, topic, group, count):
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         fetch_max_wait_ms=10,
+        session_timeout_ms=1500,
+        heartbeat_interval_ms=400,
     )
     values: list[bytes] = []
     while len(values) < count:
-        for records in client.poll(500).values():
+        for records in client.poll(100).values():
             values += [record.value for record in records]
     client.commit()
     client.close()
@@ -93,3 +110,28 @@ def test_start_and_stop_twice_are_harmless():
 def test_a_refused_topic_is_named(kafka_broker):
     with pytest.raises(ServerFailed, match="payments-zero"):
         kafka_broker.create_topic("payments-zero", 0)
+
+
+def test_a_broker_that_died_is_said_to_be_gone_and_can_be_started_again():
+    with EmbeddedKafka() as broker:
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGKILL)
+        wait_until(lambda: broker.pid is None)
+        with pytest.raises(ServerFailed, match="is gone"):
+            broker.set_down()
+        broker.start()
+        broker.create_topic("t", 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="death signals are Linux")
+def test_dies_with_a_killed_owner():
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    ) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        owner.kill()
+    wait_until(
+        lambda: not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
+    )

@@ -1,0 +1,61 @@
+"""The process of the in-memory Kafka broker: ``python -m kcactors.embedded.broker DESCRIPTOR``.
+
+It takes commands, one JSON line each, from the socket that it inherited, answers each with one line, and ends when its
+owner closes the other end.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from typing import Any, Final
+
+import msgspec
+
+from kcactors.embedded.errors import ServiceTrouble
+from kcactors.embedded.mock_cluster import MockCluster
+
+VERBS: Final = frozenset({"create_topic", "delete_topic", "set_down", "set_up", "advertise"})
+
+
+class Command(msgspec.Struct):
+    """One of `VERBS`, which are methods of the cluster, with its arguments in order."""
+
+    verb: str
+    args: list[Any] = []
+
+
+class Answer(msgspec.Struct, omit_defaults=True):
+    """``bootstrap`` in the greeting; ``refused`` says why a command did nothing."""
+
+    bootstrap: str = ""
+    refused: str | None = None
+
+
+def serve(channel: socket.socket) -> None:
+    """Greet, then obey until the owner hangs up."""
+    with channel, channel.makefile("rwb", buffering=0) as lines:
+        try:
+            cluster = MockCluster()
+        except ServiceTrouble as trouble:
+            lines.write(msgspec.json.encode(Answer(refused=str(trouble))) + b"\n")
+            return
+        lines.write(msgspec.json.encode(Answer(bootstrap=cluster.bootstrap)) + b"\n")
+        for line in lines:
+            command = msgspec.json.decode(line, type=Command)
+            answer = Answer()
+            try:
+                if command.verb not in VERBS:
+                    answer.refused = f"the Kafka broker knows no command {command.verb!r}"
+                else:
+                    getattr(cluster, command.verb)(*command.args)
+            except ServiceTrouble as trouble:
+                answer.refused = str(trouble)
+            lines.write(msgspec.json.encode(answer) + b"\n")
+        cluster.close()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    serve(socket.socket(fileno=int(sys.argv[1])))
