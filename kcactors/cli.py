@@ -12,6 +12,7 @@ import typer
 from typer import Argument, Option
 
 from kcactors.exits import Exit
+from kcactors.load.plan import Pattern
 from kcactors.output import Output
 
 app = typer.Typer(
@@ -58,6 +59,61 @@ def dev(
 
     logs.configure()
     raise typer.Exit(run_dev(port=port, nodes=nodes, data_dir=data_dir))
+
+
+@app.command()
+def demo(
+    payments: Annotated[int, Option(min=2, max=1_000_000, help="Distinct payments.")] = 2000,
+    students: Annotated[int, Option(min=1, max=1_000_000, help="Students who pay.")] = 200,
+    duplicates: Annotated[float, Option(min=0, max=100, help="Duplicate deliveries for each payment.")] = 1.0,
+    seed: Annotated[int, Option(help="Of everything that is drawn.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Do the main job on embedded services, measure it, and check the promise."""
+    from kcactors import logs
+    from kcactors.verbs import load
+
+    logs.configure(level="WARNING")
+    output = Output(as_json=as_json)
+    code = load.demonstrate(output, payments=payments, students=students, duplicates=duplicates, seed=seed)
+    raise typer.Exit(code)
+
+
+@app.command()
+def loadtest(  # noqa: PLR0913, PLR0917 - one argument for each word of the command line
+    target: Annotated[list[str] | None, Option(metavar="URL", help="A node; repeat it for several.")] = None,
+    kafka: Annotated[bool, Option("--kafka", help="Send by Kafka; with --target, half and half.")] = False,
+    payments: Annotated[int, Option(min=1, max=10_000_000, help="Distinct payments.")] = 10_000,
+    students: Annotated[int, Option(min=1, max=10_000_000, help="Students who pay.")] = 2_000,
+    duplicates: Annotated[
+        float, Option(min=0, max=1000, help="Duplicate deliveries for each payment.")
+    ] = 1.0,
+    pattern: Annotated[Pattern, Option(help="When duplicates come.")] = Pattern.INTERLEAVED,
+    zipf: Annotated[float, Option(min=0, max=5, help="0: all students alike; above: few pay most.")] = 0.0,
+    rate: Annotated[str, Option(metavar="N|max", help="Deliveries a second.")] = "max",
+    sessions: Annotated[int, Option(min=0, max=100_000, help="Open WebSocket sessions that watch.")] = 0,
+    seed: Annotated[int, Option(help="Of everything that is drawn.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Load a running node or cluster with duplicated payments, and check the promise."""
+    from kcactors import logs
+    from kcactors.loadtest import Order
+    from kcactors.verbs import load
+
+    logs.configure(level="WARNING")
+    order = Order(
+        targets=target or [],
+        kafka=kafka,
+        payments=payments,
+        students=students,
+        duplicates=duplicates,
+        pattern=pattern,
+        zipf=zipf,
+        rate_per_s=load.rate(rate),
+        sessions=sessions,
+        seed=seed,
+    )
+    raise typer.Exit(load.put_load_on(Output(as_json=as_json), order))
 
 
 @app.command()

@@ -117,11 +117,14 @@ def delivery(event: PaymentSucceeded | PaymentRefunded, via: Via, *, first: bool
     return Delivery(event.payment_id, str(event.student_id), msgspec.json.encode(event), via, first)
 
 
-def deliveries(shape: Shape, captured: Sequence[PaymentSucceeded]) -> list[Delivery]:
-    """All deliveries in the order of sending; every payment's first one comes before its duplicates."""
+def deliveries(shape: Shape, captured: Sequence[PaymentSucceeded], duplicates: int) -> list[Delivery]:
+    """All deliveries of the payments, with so many duplicates, in the order of sending.
+
+    Every payment's first delivery comes before its duplicates.
+    """
     rng = random.Random(f"{shape.seed}:deliveries")  # noqa: S311
     places: list[tuple[float, Delivery]] = []
-    again = _repeats(shape, len(captured), rng)
+    again = _repeats(shape, len(captured), duplicates, rng)
     for number, event in enumerate(captured):
         places.append((number, delivery(event, _via(shape, rng))))
         for repeat in range(again[number]):
@@ -133,8 +136,8 @@ def deliveries(shape: Shape, captured: Sequence[PaymentSucceeded]) -> list[Deliv
     return [message for _, message in places]
 
 
-def _repeats(shape: Shape, count: int, rng: random.Random) -> list[int]:
-    total = round(shape.duplicates * count)
+def _repeats(shape: Shape, count: int, total: int, rng: random.Random) -> list[int]:
+    """How often each payment comes again."""
     if shape.pattern is Pattern.STORM:
         again = [0] * count
         again[count // 2] = total

@@ -110,13 +110,23 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
                 ("recovered", self.recovered, 'marked "processed" by hand, never done: done now'),
             ]
         rows += [
-            ("events on Kafka", counts.events_published, f"of {counts.events:,} written; in order per student"),
-            ("events on screens", counts.events_seen, f"of {counts.events_of_watched:,} for the watched students"),
+            (
+                "events on Kafka",
+                counts.events_published,
+                f"of {counts.events:,} written; in order per student",
+            ),
+            (
+                "events on screens",
+                counts.events_seen,
+                f"of {counts.events_of_watched:,} for the watched students",
+            ),
             ("throughput", f"{self.throughput_payments_per_s:,.0f}/s", "distinct payments, at full speed"),
         ]
         for name, value, meaning in rows:
             table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value), meaning)
         for name, found in (("payment to commit", self.to_commit), ("payment to screen", self.to_screen)):
             if found.samples:
-                table.add_row(name, f"{found.p50:.1f} ms", f"p99 {found.p99:.1f} ms, {found.samples:,} measured")
+                table.add_row(
+                    name, f"{found.p50:.1f} ms", f"p99 {found.p99:.1f} ms, {found.samples:,} measured"
+                )
         return table
