@@ -7,9 +7,11 @@ from typing import Any, ClassVar, Self, cast
 
 import pykka
 
-from supervision.cell import Cell, Family, construction
+from supervision.cell import Cell
+from supervision.cellstate import Family
 from supervision.context import Context, ref_of
 from supervision.future import Future
+from supervision.lifecycle import construction
 from supervision.ref import ActorRef
 
 
@@ -36,7 +38,7 @@ class Actor(pykka.Actor):
             self._cell = cell
 
     @classmethod
-    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:  # type: ignore[override]
+    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
         """Start an unsupervised actor in the default system and enter it in `pykka.ActorRegistry`, as Pykka does.
 
         It behaves like a Pykka actor: a failed `tell` stops it, a failed `ask` does not. To be restarted it needs a
@@ -59,7 +61,7 @@ class Actor(pykka.Actor):
         return Context(self._own_cell())
 
     @property
-    def actor_ref(self) -> ActorRef[Self]:  # type: ignore[override]
+    def actor_ref(self) -> ActorRef[Self]:
         return cast("ActorRef[Self]", ref_of(self._own_cell()))
 
     @property

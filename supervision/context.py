@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pykka
 
 from supervision.cell import Cell
+from supervision.cellstate import CellState
 from supervision.clock import Clock
 from supervision.family import Family
 from supervision.future import Future
@@ -34,11 +35,11 @@ class PipedFailure:
     error: BaseException
 
 
-def ref_of(cell: Cell) -> ActorRef[Any]:
+def ref_of(cell: CellState) -> ActorRef[Any]:
     """The one ref of a cell, made when first asked for."""
-    if cell._ref is None:  # noqa: SLF001 - the slot is kept for exactly this
-        cell._ref = ActorRef(cell)  # noqa: SLF001
-    ref: ActorRef[Any] = cell._ref  # noqa: SLF001
+    if cell.kept_ref is None:
+        cell.kept_ref = ActorRef(cast("Cell", cell))
+    ref: ActorRef[Any] = cell.kept_ref
     return ref
 
 
@@ -133,7 +134,7 @@ class Context:
         future.add_done_callback(completed)
 
 
-def family_of(cell: Cell) -> Family:
+def family_of(cell: CellState) -> Family:
     """The family of a cell, made when it gets its first child; one_for_one unless it declared otherwise."""
     if cell.family is None:
         family = Family(cell, SupervisorSpec())

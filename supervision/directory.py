@@ -22,7 +22,8 @@ import pykka
 from supervision.actor import Actor
 from supervision.backoff import Backoff
 from supervision.budget import Budget, RestartWindow
-from supervision.cell import Cell, Family, State, Summary
+from supervision.cell import Cell
+from supervision.cellstate import Family, State, Summary
 from supervision.context import ref_of
 from supervision.errors import ActorDeadError
 from supervision.failure import Classify, Failure, PoisonPolicy, classify_by_type
@@ -94,8 +95,8 @@ class VirtualCell(Cell):
         except Exception:
             logger.exception("is_idle of %s failed", self)
             return
-        self._leave()
-        self._run_on_stop()
+        self.leave()
+        self.run_on_stop()
         self.behaviour = None
         if not self.close_if_empty():
             self.build()
@@ -103,13 +104,6 @@ class VirtualCell(Cell):
         self.passivated = True
         self.router.forget(self)
         self.shut("passivated")
-
-    def close_if_empty(self) -> bool:
-        with self.lock:
-            if self.queue or self.control:
-                return False
-            self.closed = True
-            return True
 
 
 class Router:
@@ -347,8 +341,11 @@ class VirtualFamily:
 
         def abandon() -> None:
             for cell in list(self._waiting_for):
-                cell.note("abandoned")
-                cell.shut("abandoned")
+                if self._closing:
+                    cell.abandon()
+                else:
+                    cell.note("abandoned")
+                    cell.usurp_halted()
 
         self._runtime.timers.call_after(GRACE_S, lambda: self._cell.post(abandon))
 

@@ -7,6 +7,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Protocol
 
 from supervision.errors import AskDeadlock, BlockingAskRefused
@@ -18,11 +19,15 @@ logger = logging.getLogger(__name__)
 REPLACEMENTS_MAX = 16
 """How many stuck workers of one dispatcher are replaced at most; beyond it the dispatcher stands, and says so."""
 
+READY_SHOWN = 500
+"""How many of the waiting cells are looked at when somebody asks for the oldest."""
+
 
 class Runnable(Protocol):
     """What a dispatcher runs: a cell."""
 
     waits_for: Any
+    lock: threading.Lock
 
     def turn(self, worker: Worker) -> None:
         """Do one bounded turn of work; must not raise."""
@@ -60,6 +65,18 @@ class Dispatcher(Protocol):
 
     def stop(self, timeout_s: float) -> bool:
         """Finish what is scheduled and end. False when a thread did not end in time."""
+        ...
+
+    def disown(self, cell: Runnable) -> bool:
+        """Take `cell` from the worker that runs it now and give that worker a substitute; False when none runs it."""
+        ...
+
+    def ready(self) -> list[Runnable]:
+        """The cells that wait for a turn, those that wait longest first; at most a few hundred."""
+        ...
+
+    def running(self) -> list[tuple[Runnable, float]]:
+        """What is running now, and since when (monotonic seconds)."""
         ...
 
 
@@ -147,15 +164,14 @@ class ThreadDispatcher:
         """How many cells wait for a turn."""
         return len(self._ready)
 
-    def oldest_ready(self) -> Runnable | None:
-        """The cell that waits longest for a turn."""
+    def ready(self) -> list[Runnable]:
         try:
-            return self._ready[0]
-        except IndexError:
-            return None
+            return list(islice(self._ready, READY_SHOWN))
+        except RuntimeError:
+            # It moved while it was read: a queue that moves that fast holds nothing old.
+            return []
 
     def running(self) -> list[tuple[Runnable, float]]:
-        """What each busy worker runs now and since when (monotonic seconds)."""
         return [(cell, worker.started_s) for worker in self._workers if (cell := worker.cell) is not None]
 
     def replace_stuck(self, stuck_s: float) -> list[Runnable]:
@@ -180,6 +196,21 @@ class ThreadDispatcher:
                 stuck.append(cell)
                 self._start_thread()
         return stuck
+
+    def disown(self, cell: Runnable) -> bool:
+        with self._lock:
+            for worker in self._workers:
+                with cell.lock:
+                    mine = worker.cell is cell
+                    if mine:
+                        worker.cell = None
+                if mine:
+                    if not worker.replaced:
+                        worker.replaced = True
+                        self._replacements += 1
+                        self._start_thread()
+                    return True
+        return False
 
     def retire(self) -> None:
         """End the threads once nothing is ready, without waiting for it."""

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 
 from supervision.budget import RestartWindow
-from supervision.cell import Cell, Summary
+from supervision.cell import Cell
+from supervision.cellstate import CellState, Summary
 from supervision.errors import ActorStartFailed, BudgetExhausted, UnknownChild
 from supervision.failure import Failure, FailureKind
 from supervision.future import Future
@@ -48,7 +49,7 @@ class Family:
         spec: Strategy, budget and declared children.
     """
 
-    def __init__(self, cell: Cell, spec: SupervisorSpec) -> None:
+    def __init__(self, cell: CellState, spec: SupervisorSpec) -> None:
         self._cell = cell
         self._runtime = cell.runtime
         self.spec = spec
@@ -268,7 +269,7 @@ class Family:
         error.__cause__ = failure.error
         self._cell.note("escalated", str(error))
         beyond = Failure(FailureKind.BUG, error, "children", self._runtime.now())
-        self.take_down(close=False, then=partial(self._cell.fail, beyond))
+        self.take_down(close=False, then=partial(self._cell.crash, beyond))
 
     def _refuse_start(self, child: Child, failure: Failure) -> None:
         error = ActorStartFailed(f"{child.cell.path} failed in {failure.phase}")
@@ -295,9 +296,12 @@ class Family:
 
         def abandon() -> None:
             if child.place is Place.GOING_DOWN:
-                # Stuck inside a turn; a thread cannot be killed. Its messages are accounted for and the rest goes on.
-                cell.note("abandoned")
-                cell.shut("abandoned")
+                # Stuck inside a turn, and a thread cannot be killed: the cell is taken from it and the rest goes on.
+                if close:
+                    cell.abandon()
+                else:
+                    cell.note("abandoned")
+                    cell.usurp_halted()
 
         if child.spec.stop_timeout_s < float("inf"):
             child.deadline = self._runtime.timers.call_after(

@@ -57,14 +57,11 @@ class Future(pykka.Future[T]):
             return super().get(timeout=timeout)
         if self._value is _UNSET:
             self._wait(timeout)
-            if self._get_hook is not None:
-                return super().get(timeout=timeout)
+            return self.get(timeout=timeout)
         if self._exc_info is not None:
             kind, value, traceback = self._exc_info
-            if value is None:
-                assert kind is not None
-                value = kind()
-            raise value.with_traceback(traceback)
+            error = value if value is not None else (kind or RuntimeError)()
+            raise error.with_traceback(traceback)
         return self._value
 
     def _wait(self, timeout_s: float | None) -> None:
@@ -87,7 +84,6 @@ class Future(pykka.Future[T]):
         self._complete(value, None)
 
     def set_exception(self, exc_info: ExcInfo | None = None) -> None:
-        assert exc_info is None or len(exc_info) == 3
         self._complete(None, exc_info if exc_info is not None else sys.exc_info())
 
     def fail(self, error: BaseException) -> None:
@@ -126,7 +122,7 @@ class Future(pykka.Future[T]):
                 return
         callback(self)
 
-    def __await__(self) -> Generator[Any, None, T]:  # type: ignore[override]
+    def __await__(self) -> Generator[Any, None, T]:
         # Pykka's own __await__ blocks the event loop (jodal/pykka#99).
         return (yield from as_asyncio(self).__await__())
 

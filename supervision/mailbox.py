@@ -32,6 +32,7 @@ class Mailbox:
         "accepted",
         "closed",
         "control",
+        "emptied",
         "is_open",
         "limit",
         "lock",
@@ -48,6 +49,7 @@ class Mailbox:
         self.limit = UNBOUNDED if limit is None else limit
         self.now = now
         self.closed = False
+        self.emptied = False
         self.scheduled = False
         self.is_open = False
         self.accepted = 0
@@ -105,10 +107,12 @@ class Mailbox:
         self.schedule()
         return True
 
-    def close(self) -> tuple[list[Item], list[Command]]:
-        """Close for ever and hand over what was left."""
+    def close(self) -> tuple[list[Item], list[Command]] | None:
+        """Close for ever and hand over what was left; None when somebody else has done so."""
         with self.lock:
-            self.closed = True
+            if self.emptied:
+                return None
+            self.closed = self.emptied = True
             self.is_open = False
             items, self.queue = list(self.queue), deque()
             commands, self.control = list(self.control or ()), None
@@ -120,7 +124,6 @@ class Mailbox:
             if self.queue or self.control:
                 return False
             self.closed = True
-            self.is_open = False
             return True
 
     def set_open(self, is_open: bool) -> None:  # noqa: FBT001 - the one thing it sets
@@ -134,13 +137,20 @@ class Mailbox:
             self.scheduled = True
         self.schedule()
 
-    def end_turn(self) -> bool:
+    def end_turn(self, worker: Any) -> bool:
         """Decide, under the lock, whether the dispatcher must come back; no put can slip in between."""
         with self.lock:
+            if worker.cell is not self:
+                return False
             if self.control or (self.is_open and self.queue):
                 return True
             self.scheduled = False
             return False
+
+    def release_turn(self) -> None:
+        """Forget the turn that was taken away; the next control message schedules anew."""
+        with self.lock:
+            self.scheduled = False
 
     @property
     def depth(self) -> int:

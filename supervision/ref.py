@@ -10,6 +10,7 @@ import pykka
 from supervision.cell import Cell
 from supervision.errors import ActorDeadError
 from supervision.future import Future
+from supervision.lane import ActorStop
 
 A = TypeVar("A", bound=pykka.Actor)
 
@@ -46,7 +47,7 @@ class ActorRef(pykka.ActorRef[A]):
         return self.cell.stopped_event
 
     @property
-    def _actor_weakref(self) -> Callable[[], Any]:
+    def _actor_weakref(self) -> Callable[[], Any]:  # type: ignore[override]
         cell = self.cell
         return lambda: cell.behaviour
 
@@ -66,14 +67,11 @@ class ActorRef(pykka.ActorRef[A]):
         if not self.cell.offer(message) and not self.cell.forward(message, None):
             raise ActorDeadError(f"{self} not found")
 
-    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:  # type: ignore[override]
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
         future: Future[Any] = Future()
         future.target = self.cell
         # A stop must get in even when the mailbox is full, or a full actor could not be stopped.
-        put = self.cell.offer_last if isinstance(message, _STOP) else self.cell.offer
+        put = self.cell.offer_last if isinstance(message, ActorStop) else self.cell.offer
         if not put(message, future) and not self.cell.forward(message, future):
             future.fail(ActorDeadError(f"{self} not found"))
         return future.get(timeout=timeout) if block else future
-
-
-_STOP = pykka.messages._ActorStop  # noqa: SLF001 - what Pykka's own `stop` sends

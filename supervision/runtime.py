@@ -54,6 +54,8 @@ class Runtime:
         self.vitals = Vitals(self.now)
         self.dead_letters = DeadLetters(self.now)
         self.closed = Account()
+        self.noticed: dict[Any, None] = {}
+        """Cells that had messages left after a turn, or trouble: all that a top list must look at."""
         self.stuck_s = stuck_s
         self._turn_messages = turn_messages
         self._turn_s = turn_s
@@ -122,6 +124,7 @@ class Runtime:
         """A cell is gone for ever: its counts live on in `closed`."""
         with self._lock:
             self.closed.add(cell)
+        self.noticed.pop(cell, None)
 
     def escalate(self, failure: Failure) -> None:
         """Nobody above can handle this failure."""

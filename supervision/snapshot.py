@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from supervision.cell import Cell, State
+from supervision.cellstate import CellState, State
 
 Node = dict[str, Any]
 """`{"path", "name", "class", "state", "depth", "oldest_s", "restarts", "children": [Node…]}`, ages in seconds.
@@ -14,7 +14,7 @@ A parent with more than `children_max` children shows its most noticeable ones a
 a directory also shows `active`, the number of its virtual actors, and the sums of their depth."""
 
 
-def state_of(cell: Cell) -> str:
+def state_of(cell: CellState) -> str:
     """One word for a person: running, suspended, backing_off, starting, failed, halted, stopping, stopped."""
     if cell.state is State.RUNNING:
         if cell.suspended:
@@ -24,7 +24,7 @@ def state_of(cell: Cell) -> str:
     return "backing_off" if cell.state is State.FAILED else str(cell.state)
 
 
-def node_of(cell: Cell) -> Node:
+def node_of(cell: CellState) -> Node:
     """One actor without its children."""
     trouble = cell.trouble
     return {
@@ -39,14 +39,14 @@ def node_of(cell: Cell) -> Node:
     }
 
 
-def snapshot(root: Cell, loose: Sequence[Cell], *, children_max: int) -> Node:
+def snapshot(root: CellState, loose: Sequence[CellState], *, children_max: int) -> Node:
     """The whole tree; `loose` are actors without a supervisor, shown below the root as well."""
     tree = _branch(root, children_max)
     tree["children"].extend(node_of(cell) for cell in loose[:children_max])
     return tree
 
 
-def _branch(cell: Cell, children_max: int) -> Node:
+def _branch(cell: CellState, children_max: int) -> Node:
     node = node_of(cell)
     family = cell.family
     if family is None:

@@ -84,7 +84,7 @@ class System(Runtime):
             ActorDeadError: the parent is dead.
             ValueError: a sibling has that name.
         """
-        above = self._root if parent is None else _cell(parent)
+        above: Cell = self._root if parent is None else _cell(parent)
         future: Future[Cell] = Future()
 
         def start() -> None:
@@ -103,7 +103,7 @@ class System(Runtime):
         spec = ChildSpec(f"{name}-{next(self._numbers)}", factory, restart="temporary")
         cell = Cell(self, spec, None)
         cell.behaviour = cell.construct()
-        cell.place()
+        cell.settle()
         with self._lock:
             self._loose[cell] = None
         cell.post(cell.begin)
@@ -194,7 +194,7 @@ class System(Runtime):
                 self.wait(gone, max(0.0, deadline_s - time.monotonic()))
             except Timeout:
                 clean = False
-                _abandon(cell)
+                cell.abandon()
         return self.stop_threads(max(1.0, deadline_s - time.monotonic())) and clean
 
     def cell_closed(self, cell: Cell) -> None:
@@ -213,13 +213,6 @@ def _cell(ref: pykka.ActorRef[Any]) -> Cell:
     if not isinstance(ref, ActorRef):
         raise TypeError("not an actor of this runtime")
     return ref.cell
-
-
-def _abandon(cell: Cell) -> None:
-    """Close a subtree from outside, because something in it is stuck."""
-    for below in cell.family.members() if cell.family is not None else []:
-        _abandon(below)
-    cell.shut("abandoned")
 
 
 _default: list[System] = []

@@ -34,11 +34,11 @@ class Timer:
         timers: Timers,
         due_s: float,
         interval_s: float | None,
-        action: Callable[[], None],
+        action: Callable[[], object],
         target: Tellable | None,
     ) -> None:
         self._timers = timers
-        self._action: Callable[[], None] | None = action
+        self._action: Callable[[], object] | None = action
         self.due_s = due_s
         self.interval_s = interval_s
         self.target = target
@@ -108,7 +108,7 @@ class Timers:
         timer = self._add(interval_s, interval_s, beat, ref)
         return timer
 
-    def call_after(self, delay_s: float, action: Callable[[], None]) -> Timer:
+    def call_after(self, delay_s: float, action: Callable[[], object]) -> Timer:
         """Call `action` on the timer thread: it must be quick and must not block."""
         return self._add(delay_s, None, action, None)
 
@@ -171,7 +171,7 @@ class Timers:
             self._cancelled = max(0, self._cancelled - 1)
 
     def _add(
-        self, delay_s: float, interval_s: float | None, action: Callable[[], None], target: Tellable | None
+        self, delay_s: float, interval_s: float | None, action: Callable[[], object], target: Tellable | None
     ) -> Timer:
         timer = Timer(self, self._clock.monotonic() + max(0.0, delay_s), interval_s, action, target)
         with self._changed:
