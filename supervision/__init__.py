@@ -8,6 +8,7 @@ from supervision.clock import Clock, ManualClock, SystemClock
 from supervision.context import Context, PipedFailure, Terminated
 from supervision.deadletters import DeadLetter, DeadLetters
 from supervision.directory import Directory, Router
+from supervision.deterministic import Simulation
 from supervision.errors import (
     ActorDeadError,
     ActorStartFailed,
@@ -24,6 +25,7 @@ from supervision.errors import (
 )
 from supervision.failure import Failure, FailureKind, PoisonPolicy
 from supervision.future import Future, as_asyncio
+from supervision.pool import Pool, ThreadPool
 from supervision.ref import ActorRef
 from supervision.snapshot import Node
 from supervision.spec import ChildSpec, SupervisorSpec
@@ -62,14 +64,17 @@ __all__ = [
     "PipedFailure",
     "PoisonMessage",
     "PoisonPolicy",
+    "Pool",
     "PoolFull",
     "Router",
+    "Simulation",
     "SupervisionError",
     "Supervisor",
     "SupervisorSpec",
     "System",
     "SystemClock",
     "Terminated",
+    "ThreadPool",
     "Timeout",
     "Timer",
     "Timers",

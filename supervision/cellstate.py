@@ -207,6 +207,16 @@ class CellState(Mailbox):
         trouble = self.trouble
         return len(trouble.stash) if trouble is not None and trouble.stash is not None else 0
 
+    @property
+    def restarts(self) -> int:
+        return self.trouble.restarts if self.trouble is not None else 0
+
+    def oldest_s(self) -> float:
+        """Age in seconds of the oldest message, the one in hand included: a stuck actor's queue may be empty."""
+        item = self.current
+        in_hand_s = self.now() - item[2] if item is not None else 0.0
+        return max(in_hand_s, super().oldest_s())
+
     def troubled(self) -> Trouble:
         if self.trouble is None:
             self.trouble = Trouble()

@@ -219,6 +219,15 @@ class ThreadDispatcher:
             for _ in self._threads:
                 self._wake.put(None)
 
+    def revive(self) -> None:
+        """Take back `retire`."""
+        with self._lock:
+            self._stopping = False
+
+    def is_alive(self) -> bool:
+        """Whether a thread of it still runs."""
+        return bool(self._threads)
+
     def stop(self, timeout_s: float) -> bool:
         self.retire()
         deadline_s = self._now() + timeout_s

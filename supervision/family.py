@@ -212,7 +212,6 @@ class Family:
 
     def _add(self, spec: ChildSpec, *, declared: bool) -> Child:
         cell = Cell(self._runtime, spec, self._cell)
-        self._runtime.cell_opened(cell)
         child = Child(spec, cell, declared=declared)
         self._children.append(child)
         self._by_cell[cell] = child

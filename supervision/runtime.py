@@ -12,6 +12,7 @@ from supervision.clock import Clock, SystemClock
 from supervision.deadletters import DeadLetters
 from supervision.dispatcher import Dispatcher, ThreadDispatcher
 from supervision.failure import Failure
+from supervision.pool import Pool, ThreadPool
 from supervision.timers import Timers
 from supervision.vitals import Vitals
 
@@ -32,7 +33,11 @@ class Runtime:
         turn_messages: Messages per turn on a shared dispatcher.
         turn_s: No further message starts in a turn after this many seconds.
         stuck_s: A turn on a shared dispatcher that lasts longer gets its thread replaced.
-        dispatcher: Runs everything instead of threads (see `supervision.deterministic`).
+        daemon: Whether the threads of actors let the process end.
+        pool_threads: Threads of the pool for blocking work.
+        pool_queue_max: How much work may wait for them.
+        dispatcher: Runs everything instead of threads (see `supervision.deterministic`),
+        pool: and does what would block.
     """
 
     def __init__(
@@ -45,7 +50,11 @@ class Runtime:
         turn_messages: int = 32,
         turn_s: float = 0.002,
         stuck_s: float = 10.0,
+        daemon: bool = True,
+        pool_threads: int = 8,
+        pool_queue_max: int = 1000,
         dispatcher: Dispatcher | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.name = name
         self.clock: Clock = clock if clock is not None else SystemClock()
@@ -59,9 +68,12 @@ class Runtime:
         self.stuck_s = stuck_s
         self._turn_messages = turn_messages
         self._turn_s = turn_s
+        self._daemon = daemon
         self._only = dispatcher
+        self.pool: Pool = pool or ThreadPool(f"{name}-pool", threads=pool_threads, queue_max=pool_queue_max)
         self._lock = threading.Lock()
         self._pinned: set[ThreadDispatcher] = set()
+        self._retired: list[ThreadDispatcher] = []
         self._watchdog: Any = None
         self.timers = Timers(
             self.clock,
@@ -82,6 +94,7 @@ class Runtime:
             threads=threads,
             turn_messages=self._turn_messages,
             turn_s=self._turn_s,
+            daemon=self._daemon or kind == INTERNAL,
         )
 
     def add_dispatcher(self, kind: str, *, threads: int, may_wait: bool = True) -> None:
@@ -96,7 +109,7 @@ class Runtime:
         """The dispatcher for a new cell called `name`."""
         if kind == PINNED and self._only is None:
             pinned = ThreadDispatcher(
-                f"{self.name}-{name}", now=self.now, vitals=self.vitals, turn_messages=256, may_wait=True
+                f"{self.name}-{name}", now=self.now, vitals=self.vitals, may_wait=True, daemon=self._daemon
             )
             with self._lock:
                 self._pinned.add(pinned)
@@ -112,19 +125,46 @@ class Runtime:
         """The actor of this dispatcher is gone: a pinned one ends its thread."""
         if isinstance(dispatcher, ThreadDispatcher) and dispatcher in self._pinned:
             dispatcher.retire()
+            with self._lock:
+                self._pinned.discard(dispatcher)
+                self._retired = [*(one for one in self._retired if one.is_alive()), dispatcher]
+
+    def keep_running(self, running: bool) -> None:  # noqa: FBT001 - the one thing it sets
+        """For a system whose threads keep the process alive: whether they must run although nothing is ready."""
+        shared = self._kinds[SHARED]
+        if not self._daemon and isinstance(shared, ThreadDispatcher):
+            if running:
+                shared.revive()
+            else:
+                shared.retire()
 
     def dispatchers(self) -> list[Dispatcher]:
         with self._lock:
-            return [*self._kinds.values(), *self._pinned]
-
-    def cell_opened(self, cell: Any) -> None:
-        """A cell was made."""
+            return [*self._kinds.values(), *self._pinned, *self._retired]
 
     def cell_closed(self, cell: Any) -> None:
         """A cell is gone for ever: its counts live on in `closed`."""
         with self._lock:
             self.closed.add(cell)
         self.noticed.pop(cell, None)
+
+    def noticeable(self) -> list[Any]:
+        """The cells worth a look: waiting for a turn, in a turn, with messages left over, or with trouble in their past.
+
+        Costs as much as there is to notice, not as there are actors.
+        """
+        found: dict[Any, None] = {}
+        for cell in list(self.noticed):
+            if cell.closed or not (cell.queue or cell.trouble is not None):
+                self.noticed.pop(cell, None)
+            else:
+                found[cell] = None
+        for dispatcher in self.dispatchers():
+            for runnable, _ in dispatcher.running():
+                found[runnable] = None
+            for runnable in dispatcher.ready():
+                found[runnable] = None
+        return list(found)
 
     def escalate(self, failure: Failure) -> None:
         """Nobody above can handle this failure."""
@@ -144,7 +184,9 @@ class Runtime:
         self._watchdog = self.timers.call_after(self.stuck_s / 4, look)
 
     def stop_threads(self, timeout_s: float) -> bool:
-        """End timers and dispatchers; False when a thread would not end in time."""
+        """End timers, pool and dispatchers; False when a thread would not end in time."""
         self.timers.stop()
         deadline_s = self.now() + timeout_s
-        return all([one.stop(max(0.0, deadline_s - self.now())) for one in self.dispatchers()])
+        threads: list[Pool | Dispatcher] = [self.pool, *self.dispatchers()]
+        ended = [one.stop(max(0.0, deadline_s - self.now())) for one in threads]
+        return all(ended)

@@ -26,7 +26,6 @@ def state_of(cell: CellState) -> str:
 
 def node_of(cell: CellState) -> Node:
     """One actor without its children."""
-    trouble = cell.trouble
     return {
         "path": cell.path,
         "name": cell.name,
@@ -34,7 +33,7 @@ def node_of(cell: CellState) -> Node:
         "state": state_of(cell),
         "depth": cell.depth,
         "oldest_s": round(cell.oldest_s(), 6),
-        "restarts": trouble.restarts if trouble is not None else 0,
+        "restarts": cell.restarts,
         "children": [],
     }
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import logging
 import random
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pykka
 
+from supervision.account import Account
 from supervision.actor import set_default_starter
 from supervision.budget import Budget
 from supervision.cell import Cell
@@ -22,14 +23,22 @@ from supervision.dispatcher import Dispatcher
 from supervision.errors import ActorDeadError, Timeout
 from supervision.failure import Failure
 from supervision.future import Future
+from supervision.pool import Pool
 from supervision.ref import ActorRef
 from supervision.runtime import Runtime
-from supervision.snapshot import Node, snapshot
+from supervision.snapshot import Node, node_of, snapshot
 from supervision.spec import ChildSpec, Strategy
 from supervision.supervisor import Supervisor
 
 
 logger = logging.getLogger(__name__)
+
+Order = Literal["oldest", "depth", "restarts"]
+ORDERS: dict[str, Callable[[Cell], float]] = {
+    "oldest": Cell.oldest_s,
+    "depth": lambda cell: cell.depth,
+    "restarts": lambda cell: cell.restarts,
+}
 
 
 class System(Runtime):
@@ -51,7 +60,11 @@ class System(Runtime):
         turn_messages: int = 32,
         turn_s: float = 0.002,
         stuck_s: float = 10.0,
+        daemon: bool = True,
+        pool_threads: int = 8,
+        pool_queue_max: int = 1000,
         dispatcher: Dispatcher | None = None,
+        pool: Pool | None = None,
         strategy: Strategy = "one_for_one",
         budget: Budget | None = None,
     ) -> None:
@@ -63,7 +76,11 @@ class System(Runtime):
             turn_messages=turn_messages,
             turn_s=turn_s,
             stuck_s=stuck_s,
+            daemon=daemon,
+            pool_threads=pool_threads,
+            pool_queue_max=pool_queue_max,
             dispatcher=dispatcher,
+            pool=pool,
         )
         self._escalated: list[Callable[[Failure], None]] = []
         self._loose: dict[Cell, None] = {}
@@ -106,6 +123,7 @@ class System(Runtime):
         cell.settle()
         with self._lock:
             self._loose[cell] = None
+        self.keep_running(True)  # noqa: FBT003
         cell.post(cell.begin)
         return ref_of(cell)
 
@@ -137,6 +155,37 @@ class System(Runtime):
     def snapshot(self, *, children_max: int = 200) -> Node:
         """The tree as plain dicts, see `supervision.snapshot`."""
         return snapshot(self._root, list(self._loose), children_max=children_max)
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell that lives now, parents before children."""
+        waiting: list[Any] = [*self._loose, self._root]
+        while waiting:
+            cell = waiting.pop()
+            yield cell
+            if cell.family is not None:
+                waiting.extend(cell.family.members())
+
+    def account(self) -> Account:
+        """Where all messages are that were ever accepted; its `error` is 0 when nothing is lost.
+
+        Walks all actors, so ask every some seconds, not for every message.
+        """
+        total = Account()
+        total.merge(self.closed)
+        for cell in self.cells():
+            total.add(cell)
+        return total
+
+    def top(self, order: Order = "oldest", limit: int = 20) -> list[Node]:
+        """The most noticeable actors: with the oldest message, the deepest mailbox or the most restarts."""
+        cells = [cell for cell in self.noticeable() if isinstance(cell, Cell)]
+        return [node_of(cell) for cell in heapq.nlargest(limit, cells, key=ORDERS[order])]
+
+    def swap(self, ref: pykka.ActorRef[Any], factory: Callable[[], pykka.Actor]) -> None:
+        """Replace the actor's code: from now on `factory` makes its behaviour. Mailbox and ref stay, no budget is charged."""
+        cell = _cell(ref)
+        cell.post(lambda: cell.swap(factory))
+        self.restart(ref)
 
     def suspend(self, ref: pykka.ActorRef[Any]) -> None:
         """Let the actor handle no user message until `resume`; they queue."""
@@ -184,24 +233,27 @@ class System(Runtime):
         if self._stopped:
             return True
         self._stopped = True
-        deadline_s = time.monotonic() + timeout_s
+        deadline_s = self.now() + timeout_s
         clean = True
         for cell in [*reversed(self._loose), self._root]:
             gone: Future[None] = Future()
             cell.watch(lambda _, gone=gone: gone.set(None))  # type: ignore[misc]
             cell.post(partial(cell.drain, cell.stop))
             try:
-                self.wait(gone, max(0.0, deadline_s - time.monotonic()))
+                self.wait(gone, max(0.0, deadline_s - self.now()))
             except Timeout:
                 clean = False
                 cell.abandon()
-        return self.stop_threads(max(1.0, deadline_s - time.monotonic())) and clean
+        return self.stop_threads(max(1.0, deadline_s - self.now())) and clean
 
     def cell_closed(self, cell: Cell) -> None:
         super().cell_closed(cell)
         if cell.parent is None and cell is not self._root:
             with self._lock:
                 self._loose.pop(cell, None)
+                none_left = not self._loose
+            if none_left:
+                self.keep_running(False)  # noqa: FBT003
             pykka.ActorRegistry.unregister(ref_of(cell))
 
 
@@ -223,7 +275,7 @@ def default_system() -> System:
     """The system behind plain `Actor.start()`, made on first use."""
     with _default_lock:
         if not _default:
-            _default.append(System("actors"))
+            _default.append(System("actors", daemon=False))
         return _default[0]
 
 

@@ -144,7 +144,11 @@ class Timers:
         """Fire everything due up to `target_s`, each at its own moment."""
         while (due_s := self.next_due_s()) is not None and due_s <= target_s:
             clock.move_to(due_s)
-            self._fire(self.pop_due(due_s))
+            self.fire_next(due_s)
+
+    def fire_next(self, now_s: float) -> None:
+        """Fire the earliest timer that is due, if any."""
+        self._fire(self.pop_due(now_s))
 
     def stop(self) -> None:
         """No timer fires after this returns, except one that is firing now."""
