@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from actors.store.catalog import export_catalog
 
+from actors.store.catalog import decode_catalog, export_catalog
 from kcactors.exits import WrongUse
 from kcactors.load.plan import Pattern, Shape, deliveries, payments, students
 from kcactors.load.report import Result
@@ -60,7 +60,7 @@ def loadtest(order: Order, output: Output) -> Result:
     settings = load(needs=frozenset(needs))
     if order.targets and not settings.webhook.secrets_kc:
         raise WrongUse("--target needs KCACTORS_WEBHOOK_SECRETS_KC to sign webhooks with")
-    courses = [uuid.UUID(course["course_id"]) for course in export_catalog(settings.database.url)["courses"]]
+    courses = [course.course_id for course in decode_catalog(export_catalog(settings.database.url)).courses]
     if not courses:
         raise WrongUse("there is nothing to sell: kcactors catalog import FILE")
     return asyncio.run(_run(order, _target(order, settings), courses, output))

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import msgspec
-from actors.store.catalog import export_catalog, import_catalog
 
+from actors.protocol.undecodable import Undecodable
+from actors.store.catalog import export_catalog, import_catalog
+from actors.store.errors import BadData
 from kcactors.exits import Exit, WrongUse
 from kcactors.output import Output
 from kcactors.settings import load
@@ -27,15 +29,19 @@ def put(output: Output, file: Path) -> Exit:
     except OSError as error:
         raise WrongUse(f"{file}: {error.strerror}") from error
     try:
-        counts = import_catalog(settings.database.url, raw)
-    except ValueError as error:
+        changed = import_catalog(settings.database.url, raw)
+    except (Undecodable, BadData) as error:
         raise WrongUse(f"{file}: {error}") from error
-    output.result({"ok": True, **counts}, ", ".join(f"{count} {name}" for name, count in counts.items()))
+    text = (
+        f"{changed.courses} courses, {changed.trainers} trainers and "
+        f"{changed.eligibility} of their courses made or changed"
+    )
+    output.result({"ok": True, "changed": changed}, text)
     return Exit.DONE
 
 
 def show() -> Exit:
     """The verb ``catalog export``: the document itself is the result, with or without ``--json``."""
     document = export_catalog(load(needs=_NEEDS).database.url)
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+    sys.stdout.write(msgspec.json.format(document, indent=2).decode() + "\n")
     return Exit.DONE
