@@ -124,8 +124,11 @@ class System(Runtime):
         with self._lock:
             self._loose[cell] = None
         self.keep_running(True)  # noqa: FBT003
+        ref = ref_of(cell)
+        # Before its first turn, or an actor that dies in on_start would be entered after it left.
+        pykka.ActorRegistry.register(ref)
         cell.post(cell.begin)
-        return ref_of(cell)
+        return ref
 
     def stop_child(self, ref: pykka.ActorRef[Any]) -> None:
         """Stop a supervised actor for good and wait until it is gone. A `permanent` child does not come back from this."""
@@ -280,9 +283,7 @@ def default_system() -> System:
 
 
 def _start_in_default(factory: Callable[[], pykka.Actor], name: str) -> ActorRef[Any]:
-    ref = default_system().start_loose(factory, name)
-    pykka.ActorRegistry.register(ref)
-    return ref
+    return default_system().start_loose(factory, name)
 
 
 set_default_starter(_start_in_default)
