@@ -41,7 +41,9 @@ def _row(variable: Variable) -> str:
 
 
 def _shown(default: Any) -> str:
-    return "" if default in {None, "", ()} else f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+    if default in {None, "", ()}:
+        return ""
+    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 
 
 if __name__ == "__main__":
