@@ -224,8 +224,7 @@ class Ingest(Group, frozen=True, kw_only=True):
 class Publisher(Group, frozen=True, kw_only=True):
     """The relay from the outbox to Redis and Kafka."""
 
-    shards: Annotated[int, Meta(ge=1, le=256, description="of the outbox; the same on every node")] = 16
-    round_max: Annotated[Count, Meta(description="events of one round")] = 500
+    round_max: Annotated[Count, Meta(description="events of one round")] = 1_000
     poll_s: Annotated[Seconds, Meta(description="between looks at the outbox when nobody nudges")] = 0.5
     ack_timeout_s: Annotated[Seconds, Meta(description="for Kafka's reports of one round")] = 10.0
 
@@ -233,12 +232,11 @@ class Publisher(Group, frozen=True, kw_only=True):
 class Reconciler(Group, frozen=True, kw_only=True):
     """The audit that heals what was marked and never done."""
 
-    interval_s: Annotated[Seconds, Meta(description="between two audits")] = 15.0
+    interval_s: Annotated[Seconds, Meta(description="between two looks")] = 5.0
     payment_age_s: Annotated[
         Seconds, Meta(description="a captured payment without purchase older than this")
-    ] = 30.0
-    allocation_age_s: Annotated[Seconds, Meta(description="a requested allocation older than this")] = 30.0
-    outbox_age_s: Annotated[Seconds, Meta(description="an unpublished event older than this")] = 60.0
+    ] = 5.0
+    allocation_age_s: Annotated[Seconds, Meta(description="a requested allocation older than this")] = 5.0
     batch_max: Annotated[Count, Meta(description="cases of one kind healed in one audit")] = 500
 
 
@@ -258,6 +256,11 @@ class Http(Group, frozen=True, kw_only=True):
             },
         ),
     ] = ()
+
+
+    dev_checkout: Annotated[
+        bool, Meta(description="a checkout button on the learning page, for development only")
+    ] = False
 
 
 class Node(Group, frozen=True, kw_only=True):

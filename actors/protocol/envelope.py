@@ -14,8 +14,8 @@ from actors.protocol.events import SCHEMA
 CHANNEL_PREFIX = "student:"
 
 
-class LoggedEvent(msgspec.Struct, frozen=True):
-    """One row of the event log. ``data`` is JSON text as the database holds it; ``created_at`` is aware."""
+class LoggedEvent(msgspec.Struct, frozen=True, array_like=True):
+    """One row of the event log. ``data`` is JSON as the database wrote it; ``created_at`` is aware."""
 
     event_id: str
     student_id: str
@@ -23,7 +23,7 @@ class LoggedEvent(msgspec.Struct, frozen=True):
     type: str
     purchase_id: str
     correlation_id: str
-    data: str
+    data: msgspec.Raw
     created_at: datetime
 
 
@@ -56,7 +56,7 @@ def envelope_text(row: LoggedEvent, epoch: str) -> bytes:
             moment(row.created_at).encode(),
             correlation,
             SCHEMA,
-            row.data.encode(),
+            bytes(row.data),
         )
     )
 

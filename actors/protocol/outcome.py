@@ -46,4 +46,7 @@ class Source(Protocol):
     """Where a message came from and where its answer goes: a Kafka offset, an open HTTP request, an operator."""
 
     def settle(self, settled: Settled) -> None:
-        """Take the answer. Called exactly once, from an actor's thread: it must not block and must not raise."""
+        """Take the answer. Called from an actor's thread: it must not block and must not raise.
+
+        It comes once, save that a ledger which is restarted in the middle of a batch may repeat it; the first counts.
+        """

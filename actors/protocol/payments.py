@@ -61,7 +61,7 @@ class PaymentRefunded(msgspec.Struct, frozen=True, kw_only=True, tag_field="type
 
 PaymentEvent: TypeAlias = PaymentSucceeded | PaymentRefunded
 
-_decoder = msgspec.json.Decoder(PaymentEvent)
+_decoder: msgspec.json.Decoder[PaymentEvent] = msgspec.json.Decoder(PaymentSucceeded | PaymentRefunded)
 
 
 def decode_payment(raw: bytes) -> PaymentEvent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import LiteralString, cast
+from typing import LiteralString
 
 STORE = files("actors.store")
 
@@ -16,7 +16,7 @@ def query(name: str) -> LiteralString:
 
     It ships with the code and holds no caller's text, so it may be handed to the driver as a literal.
     """
-    return cast("LiteralString", (STORE / "queries" / f"{name}.sql").read_text(encoding="utf-8"))
+    return (STORE / "queries" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def files_in_order(folder: str) -> list[Traversable]:

@@ -6,13 +6,23 @@ create type kc.event_draft as (
 
 -- Missing lanes are inserted before any is locked. Whoever inserts one holds it; whoever meets the other's insert waits
 -- here, holding only lanes that sort before it. Locking first and inserting later was a deadlock.
-create function kc.lock_lanes(students uuid[]) returns void language plpgsql as $$
+create function kc.lock_lanes(students uuid[]) returns lane[] language plpgsql as $$
 begin
     insert into lane (student_id)
         select distinct s from unnest(students) s where not exists (select from lane where lane.student_id = s) order by s
         on conflict do nothing;
     perform from lane where student_id = any (students) order by student_id for update;
+    -- a statement after the lock: what the holder before us wrote is visible to it
+    return array(select l from lane l where student_id = any (students));
 end $$;
+
+-- What has been logged for these students since their lanes were locked, as the announcer wants it: the screen need not wait
+-- for another look into the database.
+create function kc.logged_since(lanes lane[]) returns json language sql stable as $$
+    select coalesce(json_agg(json_build_array(e.event_id, e.student_id, e.seq, e.type, e.purchase_id, e.correlation_id, e.data, e.created_at)
+        order by e.student_id, e.seq), '[]')
+    from unnest(lanes) l join event e on e.student_id = l.student_id and e.seq > l.seq;
+$$;
 
 -- Which of the relay's 16 shards a student's events go through.
 create function kc.shard(student uuid) returns smallint language sql immutable strict

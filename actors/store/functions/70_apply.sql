@@ -13,10 +13,11 @@ declare
     refunds kc.refund_msg[] := array(select m from jsonb_populate_recordset(null::kc.refund_msg, batch -> 'refunds') m);
     parks kc.park_msg[] := array(select m from jsonb_populate_recordset(null::kc.park_msg, batch -> 'parks') m);
     verdicts kc.verdict[] := '{}';
+    lanes lane[] := '{}';
     at timestamptz;
 begin
     if cardinality(payments) + cardinality(refunds) > 0 then
-        perform kc.lock_lanes(array(select student_id from unnest(payments) union select student_id from unnest(refunds)));
+        lanes := kc.lock_lanes(array(select student_id from unnest(payments) union select student_id from unnest(refunds)));
     end if;
     -- read after the wait for the lanes, so that the times of a lane do not run backwards
     at := clock_timestamp();
@@ -29,6 +30,8 @@ begin
     if cardinality(parks) > 0 then
         perform kc.park(parks);
     end if;
-    return (select coalesce(json_agg(json_build_array(v.i, v.outcome, v.purchase_id, v.detail, coalesce(v.allocate, false))), '[]')::text
-        from unnest(verdicts) v);
+    return json_build_object(
+        'verdicts', (select coalesce(json_agg(json_build_array(v.i, v.outcome, v.purchase_id, v.detail, coalesce(v.allocate, false))), '[]')
+            from unnest(verdicts) v),
+        'events', kc.logged_since(lanes))::text;
 end $$;

@@ -7,7 +7,7 @@ declare
     courses uuid[];
     wanted uuid[];
 begin
-    perform kc.lock_lanes(array(select distinct student_id from allocation where purchase_id = any (purchases)));
+    perform kc.lock_lanes(array(select student_id from allocation where purchase_id = any (purchases)));
     select array_agg(purchase_id), array_agg(distinct course_id) into wanted, courses
         from allocation where purchase_id = any (purchases) and status in ('requested', 'waitlisted');
     if wanted is null then
@@ -38,11 +38,14 @@ end $$;
 
 create type kc.allocation_decision as (ord integer, allocation_id uuid, trainer_id uuid, turn integer, event_id uuid);
 
-create function kc.close_allocation(decisions jsonb) returns void language plpgsql volatile
+create function kc.close_allocation(decisions jsonb) returns text language plpgsql volatile
     set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
     decided kc.allocation_decision[] := array(select d from jsonb_populate_recordset(null::kc.allocation_decision, decisions) d);
     at timestamptz := clock_timestamp();
+    -- open_allocation of this transaction holds the lanes
+    lanes lane[] := array(select l from lane l where l.student_id in (
+        select a.student_id from unnest(decided) d join allocation a using (allocation_id)));
 begin
     update allocation a set turn = d.turn, trainer_id = coalesce(d.trainer_id, a.trainer_id),
             status = case when d.trainer_id is null then 'waitlisted' else 'allocated' end
@@ -58,6 +61,7 @@ begin
     update trainer t set load = t.load + taken.n
         from (select d.trainer_id, count(*) as n from unnest(decided) d where d.trainer_id is not null group by 1) taken
         where t.trainer_id = taken.trainer_id;
+    return kc.logged_since(lanes)::text;
 end $$;
 
 -- Those who wait longest for a course that has room now, at most as many as there is room for.

@@ -1,0 +1,1 @@
+"""Who teaches: a pure rule between two calls of one transaction."""

@@ -1,0 +1,103 @@
+"""What the work counts, as Prometheus metrics. Labels are kinds and types, never students."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Sequence
+from functools import cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from actors.messages import Deliver, Park
+from actors.protocol.envelope import LoggedEvent
+from actors.protocol.outcome import Settled
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class WorkMetrics:
+    """The counters of ingest, students, ledgers and publisher; it satisfies the ``Measure`` of each of them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._messages = Counter(
+            "kcactors_messages",
+            "Payment events by where they came from, type and what became of them",
+            ("via", "type", "outcome"),
+            registry=registry,
+        )
+        self._duplicates = Counter(
+            "kcactors_duplicates", "Duplicates by the stage that caught them", ("stage",), registry=registry
+        )
+        self._parked = Counter("kcactors_parked", "Messages parked, by stage", ("stage",), registry=registry)
+        self._payment_to_commit = Histogram(
+            "kcactors_payment_to_commit_seconds",
+            "From the door to the answer, for what was written",
+            ("via",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._batch = Histogram(
+            "kcactors_batch_size", "Messages of one transaction", buckets=SIZES, registry=registry
+        )
+        self._commit = Histogram(
+            "kcactors_commit_seconds",
+            "One transaction, round trip included",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._publish = Counter(
+            "kcactors_publish", "Events by sink and result", ("sink", "event", "result"), registry=registry
+        )
+        self._received = Counter("kcactors_kafka_records", "Records read from Kafka", registry=registry)
+        self._undecodable = Counter(
+            "kcactors_kafka_undecodable", "Records that could not become an event", registry=registry
+        )
+        self._healed = Counter(
+            "kcactors_reconciled",
+            "Cases that the reconciler found and brought again",
+            ("kind",),
+            registry=registry,
+        )
+        self.up = Gauge(
+            "kcactors_dependency_up", "Whether a dependency answers", ("dependency",), registry=registry
+        )
+        # A labelled metric looks its child up under a lock each time; these sets of labels are small and fixed.
+        self._message = cache(self._messages.labels)
+        self._published_as = cache(self._publish.labels)
+
+    def settled(self, deliver: Deliver, settled: Settled, seconds: float) -> None:
+        """One payment event has its answer, ``seconds`` after it came in."""
+        kind = str(type(deliver.event).__struct_config__.tag)
+        self._message(deliver.via, kind, settled.outcome.value).inc()
+        if settled.absorbed_by is not None:
+            self._duplicates.labels(settled.absorbed_by).inc()
+        if settled.absorbed_by != "mailbox" and not settled.retryable:
+            self._payment_to_commit.labels(deliver.via).observe(seconds)
+
+    def parked(self, park: Park) -> None:
+        """One message was parked."""
+        self._parked.labels(park.stage).inc()
+
+    def committed(self, messages: int, seconds: float) -> None:
+        """One transaction of so many messages took so long."""
+        self._batch.observe(messages)
+        self._commit.observe(seconds)
+
+    def published(self, sink: str, events: Sequence[LoggedEvent], result: str) -> None:
+        """These events reached the sink, or did not."""
+        for kind, count in Tally(event.type for event in events).items():
+            self._published_as(sink, kind, result).inc(count)
+
+    def received(self, records: int) -> None:
+        """So many records came out of one poll."""
+        self._received.inc(records)
+
+    def undecodable(self) -> None:
+        """One record cannot become an event."""
+        self._undecodable.inc()
+
+    def reconciled(self, kind: str, cases: int) -> None:
+        """So many cases of one kind were found and brought again."""
+        if cases:
+            self._healed.labels(kind).inc(cases)

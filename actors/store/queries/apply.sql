@@ -1,0 +1,1 @@
+select kc.apply(%s::jsonb)

@@ -1,0 +1,1 @@
+select kc.close_allocation(%s::jsonb)

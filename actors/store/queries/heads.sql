@@ -1,0 +1,1 @@
+select student_id, seq from lane where student_id = any (%s::uuid[])

@@ -1,0 +1,1 @@
+select kc.next_waiting(%s)

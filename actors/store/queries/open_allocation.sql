@@ -1,0 +1,1 @@
+select kc.open_allocation(%s::uuid[])

@@ -1,0 +1,1 @@
+select kc.report(%s, %s, %s::jsonb)

@@ -1,0 +1,1 @@
+"""The order: one actor a student, whose mailbox decides which of two deliveries was first."""

@@ -1,0 +1,260 @@
+"""The tree of one node: which actors there are, in which order they start, and what each is given.
+
+Started in this order and stopped in the reverse one: publisher first up and last down, so that whatever a ledger commits
+is brought out; ingest and gateway last up and first down, so that nothing comes in that nobody works on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from prometheus_client import CollectorRegistry
+
+from actors.allocation.actor import Allocator
+from actors.doorbell import DoorbellPublisher
+from actors.ingest.actor import Ingest, IngestLimits
+from actors.ingest.consumer import PaymentConsumer
+from actors.ingest.offsets import WindowLimits, Windows
+from actors.intake import Intake
+from actors.ledger.actor import Ledger
+from actors.messages import ServeWaitlist, Write, Written
+from actors.metrics import WorkMetrics
+from actors.protocol.envelope import LoggedEvent
+from actors.protocol.outcome import Outcome, Settled
+from actors.publisher.announcer import Announcer, announcing
+from actors.publisher.kafka import EventProducer
+from actors.publisher.relay import Nudge, Relay, RelayLimits
+from actors.reconciler.actor import Reconciler, ReconcilerLimits
+from actors.store.connection import Connection
+from actors.student.actor import Student
+from kcactors.settings import Settings
+from supervision import (
+    ActorDeadError,
+    ActorRef,
+    Backoff,
+    ChildSpec,
+    Failure,
+    MailboxFull,
+    PoisonPolicy,
+    Router,
+    System,
+    supervisor,
+)
+
+DATABASE_BACKOFF = Backoff(initial_s=0.05, max_s=1.0)
+"""Between tries of a batch while the database is away: short, because students wait on the other side."""
+BROKER_BACKOFF = Backoff(initial_s=0.2, max_s=2.0)
+
+
+class Tree:
+    """The running actors of a node, without the gateway, which needs them first.
+
+    Args:
+        epoch: of the log, read from the database.
+        roles: which parts this node has.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        system: System,
+        registry: CollectorRegistry,
+        epoch: str,
+        roles: frozenset[str],
+    ) -> None:
+        self._settings = settings
+        self._system = system
+        self._roles = roles
+        self._epoch = epoch
+        self.metrics = WorkMetrics(registry)
+        self.windows = Windows()
+        self._states: dict[str, bool] = {"redis": True}
+        self._generations = [0] * settings.ledger.count
+        self._start()
+
+    def degraded(self) -> Sequence[str]:
+        """Parts that are away while payments go on."""
+        return sorted(name for name, up in list(self._states.items()) if not up)
+
+    def ready(self) -> bool:
+        """Whether everything that this node's roles need has come up once."""
+        return "ingest" not in self._roles or bool(self.windows.all()) or self._states.get("kafka_in", False)
+
+    def _start(self) -> None:
+        system = self._system
+        nudge = Nudge()
+        publisher = system.start_child(None, supervisor("publisher", []))
+        announcer = system.start_child(publisher, ChildSpec("announcer", self._announcer))
+        announce = announcing(announcer)
+        system.start_child(
+            publisher,
+            ChildSpec(
+                "relay",
+                lambda: self._relay(announce, nudge),
+                stop_timeout_s=self._settings.publisher.ack_timeout_s + 2.0,
+                poison=PoisonPolicy(backoff=BROKER_BACKOFF),
+            ),
+        )
+
+        def committed(events: Sequence[LoggedEvent]) -> None:
+            announce(events)
+            nudge()
+
+        core = system.start_child(None, supervisor("core", [], strategy="rest_for_one"))
+        self.allocator = system.start_child(core, self._allocator_spec(committed))
+        ledgers = [
+            system.start_child(core, self._ledger_spec(index, committed))
+            for index in range(self._settings.ledger.count)
+        ]
+        self.students = self._router(ledgers)
+        self.intake = Intake(self.students, ledgers, system.clock)
+        system.start_child(core, self.students.spec())
+        if "ingest" in self._roles:
+            system.start_child(core, self._ingest_spec())
+        system.start_child(None, self._reconciler_spec())
+
+    def _connection(self, role: str) -> Connection:
+        return Connection(self._settings.database.url, role, self._settings.connection)
+
+    def _state(self, name: str) -> Callable[[bool], None]:
+        def changed(up: bool) -> None:  # noqa: FBT001  (a callback with one fact)
+            if self._states.get(name) is not up:
+                self._states[name] = up
+                self.metrics.up.labels(name).set(up)
+
+        return changed
+
+    def _announcer(self) -> Announcer:
+        redis = self._settings.redis
+        doorbell = DoorbellPublisher(redis.url, timeout_s=redis.timeout_s)
+        return Announcer(doorbell, self._epoch, self.metrics, self._state("redis"))
+
+    def _relay(self, announce: Callable[[Sequence[LoggedEvent]], None], nudge: Nudge) -> Relay:
+        kafka, publisher = self._settings.kafka, self._settings.publisher
+
+        def connect() -> EventProducer:
+            return EventProducer(
+                kafka.broker(),
+                kafka.business_topic,
+                self._settings.node.id,
+                ack_timeout_s=publisher.ack_timeout_s,
+            )
+
+        limits = RelayLimits(round_max=publisher.round_max, poll_s=publisher.poll_s)
+        connection = self._connection("relay")
+        return Relay(connection, connect, announce, nudge, limits, self.metrics, self._state("kafka"))
+
+    def _allocator_spec(self, committed: Callable[[Sequence[LoggedEvent]], None]) -> ChildSpec:
+        return ChildSpec(
+            "allocator",
+            lambda: Allocator(self._connection("allocator"), committed, self._settings.ledger.batch_max),
+            poison=PoisonPolicy(retries=1, backoff=DATABASE_BACKOFF),
+            mailbox_limit=self._settings.ledger.mailbox_max,
+        )
+
+    def _ledger_spec(self, index: int, committed: Callable[[Sequence[LoggedEvent]], None]) -> ChildSpec:
+        settings = self._settings.ledger
+
+        def generation(number: int) -> None:
+            self._generations[index] = number
+
+        def make() -> Ledger:
+            connection = self._connection(f"ledger-{index}")
+            return Ledger(
+                connection, committed, self._serve_waitlist, self.metrics, generation, settings.batch_max
+            )
+
+        return ChildSpec(
+            f"ledger-{index}",
+            make,
+            poison=PoisonPolicy(retries=1, backoff=DATABASE_BACKOFF, park=refuse),
+            mailbox_limit=settings.mailbox_max,
+        )
+
+    def _serve_waitlist(self) -> None:
+        try:
+            self.allocator.tell(ServeWaitlist())
+        except (MailboxFull, ActorDeadError):
+            # the reconciler asks for the same at its next look
+            return
+
+    def _router(self, ledgers: Sequence[ActorRef[Any]]) -> Router:
+        settings = self._settings.student
+
+        def student(key: str) -> Student:
+            index = UUID(key).int % len(ledgers)
+            return Student(
+                ledgers[index],
+                self.allocator,
+                lambda: self._generations[index],
+                settings.remembered_max,
+                self.metrics,
+            )
+
+        def park(key: str, message: Any, failure: Failure) -> None:
+            self.intake.park_message(key, message, failure)
+
+        return Router(
+            student,
+            idle_s=settings.idle_s,
+            active_max=settings.active_max,
+            mailbox_limit=settings.mailbox_max,
+            poison=PoisonPolicy(retries=settings.attempts_max - 1, park=park),
+        )
+
+    def _ingest_spec(self) -> ChildSpec:
+        kafka, ingest = self._settings.kafka, self._settings.ingest
+        limits = IngestLimits(
+            window=WindowLimits(in_flight_max=ingest.in_flight_max, span_max=ingest.span_max),
+            commit_interval_s=ingest.commit_interval_s,
+            drain_s=ingest.drain_s,
+        )
+
+        def connect(windows: Windows) -> PaymentConsumer:
+            return PaymentConsumer(
+                kafka.broker(),
+                kafka.payment_topic,
+                kafka.group_id,
+                self._settings.node.id,
+                windows,
+                drain_s=ingest.drain_s,
+                fetch_wait_ms=kafka.fetch_wait_ms,
+                session_timeout_ms=kafka.session_timeout_ms,
+                poll_max_records=ingest.poll_max_records,
+            )
+
+        return ChildSpec(
+            "ingest",
+            lambda: Ingest(connect, self.intake, limits, self.metrics, self._state("kafka_in"), self.windows),
+            drain=False,
+            stop_timeout_s=ingest.drain_s + 4.0,
+            poison=PoisonPolicy(backoff=BROKER_BACKOFF),
+        )
+
+    def _reconciler_spec(self) -> ChildSpec:
+        settings = self._settings.reconciler
+        limits = ReconcilerLimits(
+            interval_s=settings.interval_s,
+            payment_age_s=settings.payment_age_s,
+            allocation_age_s=settings.allocation_age_s,
+            batch_max=settings.batch_max,
+        )
+        return ChildSpec(
+            "reconciler",
+            lambda: Reconciler(
+                self._connection("reconciler"), self.intake, self.allocator, limits, self.metrics
+            ),
+            drain=False,
+            poison=PoisonPolicy(retries=1),
+        )
+
+
+def refuse(name: str, message: Any, failure: Failure) -> None:
+    """A ledger cannot handle this message: nothing was written, so its source has to bring it again."""
+    settled = Settled(Outcome.REFUSED, detail=f"{name}: {failure.error!r}")
+    if isinstance(message, Write):
+        message.student.tell(Written(message.deliver, settled))
+    else:
+        message.source.settle(settled)
