@@ -82,11 +82,11 @@ def _service(count: int, output: Output) -> Iterator[Target]:
         running.callback(services.postgres.destroy)
         running.enter_context(services)
         migrate(services.database_url)
-        places = max(1, round(count * 1.2 / TRAINERS))
-        # The last course has room for half of what it sells, so that the waitlist is seen at work.
+        places = count // TRAINERS + count // 1000 + 3
+        # The last course has room for some of those who buy it, so that the waitlist is seen at work.
         import_catalog(
             services.database_url,
-            catalogue.document(courses=COURSES, trainers=TRAINERS, capacity=places, scarce=places // 2),
+            catalogue.document(courses=COURSES, trainers=TRAINERS, capacity=places, scarce=places // 4),
         )
         environment = {
             "KCACTORS_DATABASE_URL": services.database_url,

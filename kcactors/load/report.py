@@ -100,14 +100,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             ("purchases", counts.purchases, "one for each payment"),
             ("allocations", counts.allocated, "a trainer for the student"),
             ("waitlisted", counts.waitlisted, "no trainer of the course has room"),
-            ("duplicates absorbed", self.absorbed, "deliveries that changed nothing, as they should"),
-            ("doubled", verdict.doubled, "purchases, allocations or events made twice"),
-            ("lost", verdict.lost, "payments without purchase, purchases without allocation"),
+            ("duplicates absorbed", self.absorbed, "deliveries that changed nothing"),
+            ("doubled", verdict.doubled, "purchases, allocations, events made twice"),
+            ("lost", verdict.lost, "no purchase, or no allocation"),
         ]
         if self.refunds or self.recovered:
             rows += [
-                ("refunds", self.refunds, "whole, in parts, and before their payment; each sent twice"),
-                ("recovered", self.recovered, 'marked "processed" by hand, never done: done now'),
+                ("refunds", self.refunds, "whole, in parts, early; each sent twice"),
+                ("recovered", self.recovered, 'marked "processed", never done: done now'),
             ]
         rows += [
             (
