@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from typing import Final
 
 from kcactors.embedded.ports import LOOPBACK
 from kcactors.embedded.process import ServerProcess
+from kcactors.embedded.surroundings import inherited
+from kcactors.environment import PREFIX
 
 READY_TIMEOUT_S: Final = 45.0
 _PROBE_TIMEOUT_S: Final = 2.0
@@ -24,16 +25,19 @@ class ChildNode:
         port: where it listens.
         settings: environment variables of `kcactors.settings`; the owner's own do not reach it.
         log: file that receives its log, appended.
+        own_session: keep it out of the owner's process group, and so away from the terminal's Ctrl-C.
     """
 
-    def __init__(self, port: int, settings: Mapping[str, str], *, log: Path) -> None:
+    def __init__(
+        self, port: int, settings: Mapping[str, str], *, log: Path, own_session: bool = True
+    ) -> None:
         self.port = port
-        inherited = {name: text for name, text in os.environ.items() if not name.startswith("KCACTORS_")}
         self._process = ServerProcess(
             f"the node on port {port}",
             [sys.executable, "-m", "kcactors", "node", "--host", LOOPBACK, "--port", str(port)],
             log=log,
-            env={**inherited, **settings},
+            env=inherited(without=PREFIX, with_=settings),
+            own_session=own_session,
         )
 
     @property

@@ -16,7 +16,6 @@ For development and quick tests. What it does not do:
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from kcactors.embedded.broker import Answer, Command
 from kcactors.embedded.errors import ServerFailed
 from kcactors.embedded.mock_cluster import NAME
 from kcactors.embedded.process import ServerProcess
+from kcactors.embedded.surroundings import with_import_path
 
 API_VERSION: Final = "2.1"
 """What a client that cannot negotiate has to be told."""
@@ -102,12 +102,12 @@ class EmbeddedKafka:
                 [sys.executable, "-m", f"{__package__}.broker", str(theirs.fileno())],
                 log=self._log or Path(self._scratch.name) / "kafka.log",
                 # The owner found the package by its own sys.path, which the child does not have.
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])},
+                env=with_import_path(root),
                 channel=theirs.fileno(),
             )
         try:
             self._bootstrap = self._read_answer(self._channel).bootstrap
-        except ServerFailed:
+        except BaseException:
             self.stop()
             raise
 

@@ -14,7 +14,6 @@ it starts its own. fsync stays on, so a kill at any moment costs a recovery and 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import os
 import secrets
@@ -30,10 +29,12 @@ from typing import Self
 import msgspec
 
 from kcactors.embedded import ports
-from kcactors.embedded.errors import DataDirInUse, ServerFailed
+from kcactors.embedded.errors import ServerFailed
+from kcactors.embedded.folder_lock import FolderLock
 from kcactors.embedded.orphan import end_orphan
 from kcactors.embedded.postgres_install import programs
 from kcactors.embedded.process import Account, ServerProcess
+from kcactors.embedded.surroundings import inherited
 from kcactors.embedded.unprivileged import account_for, can_reach, shelter, shelter_name
 
 NAME = "PostgreSQL"
@@ -82,7 +83,7 @@ class EmbeddedPostgres:
         self._settings = {**SETTINGS, **(settings or {})}
         self._remembered: _Remembered | None = None
         self._process: ServerProcess | None = None
-        self._lock_fd: int | None = None
+        self._lock = FolderLock(self._dir)
 
     def __enter__(self) -> Self:
         self.start()
@@ -134,7 +135,7 @@ class EmbeddedPostgres:
         if self.pid is not None:
             return
         self._dir.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self._take_lock()
+        self._lock.take()
         try:
             remembered = self._recall()
             account = account_for(Path(remembered.data))
@@ -153,9 +154,7 @@ class EmbeddedPostgres:
         if self._process is not None:
             self._process.stop(signal.SIGINT, timeout_s=timeout_s)
             self._process = None
-        if self._lock_fd is not None:
-            os.close(self._lock_fd)
-            self._lock_fd = None
+        self._lock.release()
 
     def kill(self) -> None:
         """End it as a crash would: no checkpoint, no goodbye. The next `start` recovers from the log."""
@@ -172,17 +171,6 @@ class EmbeddedPostgres:
             shutil.rmtree(data if data.is_relative_to(self._dir) else data.parent)
             self._remembered = None
         shutil.rmtree(self._dir, ignore_errors=True)
-
-    def _take_lock(self) -> None:
-        if self._lock_fd is not None:
-            return
-        descriptor = os.open(self._dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            raise DataDirInUse(f"{self._dir} is in use by another process that is still running") from error
-        self._lock_fd = descriptor
 
     def _recall(self) -> _Remembered:
         """What an earlier start wrote down, or a fresh plan where there was none."""
@@ -280,7 +268,7 @@ def _is_ready(process: ServerProcess, data: Path) -> bool:
 
 def _environment() -> dict[str, str]:
     """Without the owner's PG* variables, which would reach the server and its tools."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
+    return inherited(without="PG", with_={"LC_ALL": "C"})
 
 
 def _psql(binaries: Path, url: str, statement: str) -> None:

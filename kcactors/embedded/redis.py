@@ -89,26 +89,33 @@ class EmbeddedRedis:
             return
         binary = program()
         self.stop()
-        self._scratch = tempfile.TemporaryDirectory(prefix="kcactors-redis-")
+        try:
+            for port in ports.candidates(self._port):
+                if self._run(binary, port):
+                    self._port = port
+                    return
+            raise ServerFailed(NAME, "found every port taken that it tried")
+        except BaseException:
+            self.stop()
+            raise
+
+    def _run(self, binary: Path, port: int) -> bool:
+        """Whether it came up on this port; if not, the port was taken."""
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="kcactors-redis-")
         folder = self._scratch.name
-        free = ports.candidates(self._port)
-        for port in free:
-            command = [str(binary), "--port", str(port), "--bind", ports.LOOPBACK, "--dir", folder]
-            command += ["--save", "", "--appendonly", "no", "--daemonize", "no"]
-            self._process = ServerProcess(NAME, command, log=self._log or Path(folder) / "redis.log")
-            try:
-                self._process.wait_ready(functools.partial(answers, port), timeout_s=_START_TIMEOUT_S)
-            except ServerFailed as error:
-                self._process.stop()
-                self._process = None
-                if "Address already in use" not in error.log_tail:
-                    self.stop()
-                    raise
-            else:
-                self._port = port
-                return
-        self.stop()
-        raise ServerFailed(NAME, "found every port taken that it tried")
+        command = [str(binary), "--port", str(port), "--bind", ports.LOOPBACK, "--dir", folder]
+        command += ["--save", "", "--appendonly", "no", "--daemonize", "no"]
+        process = ServerProcess(NAME, command, log=self._log or Path(folder) / "redis.log")
+        self._process = process
+        try:
+            process.wait_ready(functools.partial(answers, port), timeout_s=_START_TIMEOUT_S)
+        except ServerFailed as error:
+            if "Address already in use" not in error.log_tail:
+                raise
+            return False
+        # Somebody else's server may have answered while ours found the port taken and ended.
+        return process.alive
 
     def stop(self) -> None:
         """End it; harmless when it does not run."""

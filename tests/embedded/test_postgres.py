@@ -161,8 +161,7 @@ def test_a_server_without_owner_is_taken_over(server):
     make_notes(server, 5)
     orphan = server.pid
     # As if the owner had died where nobody tells the server: the lock is free and the server runs.
-    os.close(server._lock_fd)
-    server._lock_fd = None
+    server._lock.release()
     next_owner = EmbeddedPostgres(server._dir)
     with next_owner:
         assert next_owner.pid != orphan
