@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from gateway.problem import Problem, unavailable
 from gateway.tokens import Claims, KeysAway, TokenRefused, TokenVerifier
 
-_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 async def bearer_claims(request: HTTPConnection, tokens: TokenVerifier) -> Claims:
@@ -67,11 +67,11 @@ def origin_allowed(origin: str | None, host: str | None, allowed: Iterable[str])
     listed = [entry.rstrip("/").lower() for entry in allowed]
     if listed:
         return origin.lower() in listed
-    return host is not None and _authority(origin) == _authority(f"{_scheme(origin)}://{host}")
-
-
-def _scheme(origin: str) -> str:
-    return origin.partition("://")[0].lower()
+    scheme = origin.partition("://")[0].lower()
+    if not host or scheme not in {"http", "https"}:
+        return False
+    asked = _authority(f"{scheme}://{host}")
+    return asked is not None and _authority(origin) == asked
 
 
 def _authority(url: str) -> tuple[str, int | None] | None:

@@ -87,17 +87,20 @@ class Door:
         self.addresses = Addresses(limits.sessions_per_address)
         self.admission = Allowance(limits.connects_per_s, limits.connects_per_s, deps.monotonic())
         self.draining = False
+        self._beat_at: float | None = None
         self.webhooks_in_flight = 0
         self.metrics.watch(sessions=lambda: self.hub.sessions, doorbell_up=lambda: self.hub.live)
 
     async def start(self) -> None:
         """Called in the loop that serves."""
         self.bridge.attach(asyncio.get_running_loop())
+        self.beat()
         await self.hub.start()
 
     async def stop(self) -> None:
         """The loop is about to end."""
         self.bridge.detach()
+        self._beat_at = None
         await self.hub.stop()
 
     async def drain(self, window_s: float | None = None) -> None:
@@ -107,6 +110,14 @@ class Door:
         """
         self.draining = True
         await self.hub.drain(self.limits.drain_s if window_s is None else window_s)
+
+    def beat(self) -> None:
+        """A sign of life, given in the loop."""
+        self._beat_at = self.monotonic()
+
+    def silent_s(self) -> float:
+        """Seconds since the loop last gave a sign, 0 before it serves. May be asked from any thread."""
+        return 0.0 if self._beat_at is None else self.monotonic() - self._beat_at
 
     def follower(
         self,

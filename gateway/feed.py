@@ -1,8 +1,8 @@
 """One reader's place in one student's log: the resume rule, the merge of replay and live, and healing in place.
 
 Pure: it never reads, waits or looks at a clock. It says what it needs (:attr:`Feed.need`), is told what was read and
-what rang, and queues what the reader gets: each ``seq`` once and in order. A ring is only a hint. What is next goes straight
-through; anything else (a hole, a full queue, a head beyond ours) means: read the log from :attr:`~Feed.last` on.
+what rang, and queues what the reader gets: each ``seq`` once and in order. A ring is only a hint. What is next goes
+straight through; anything else (a hole, a full queue, a head beyond ours) means: read the log from ``last`` on.
 WebSocket sessions, server-sent events and long polls all stand on it.
 
 States: *opening* (the cursor is being judged) → *reading* (catching up from the log; rings are held) → *live*.

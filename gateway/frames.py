@@ -193,7 +193,7 @@ def write_frame(frame: ServerFrame) -> str:
 def _type_of(text: str) -> str | None:
     try:
         value: Any = msgspec.json.decode(text)
-    except RecursionError:
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
     kind = value.get("type") if isinstance(value, dict) else None
     return kind if isinstance(kind, str) else None

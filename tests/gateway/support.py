@@ -212,9 +212,13 @@ class Gateway:
 
     def in_loop(self, call: Any) -> Any:
         """Run a coroutine function in the gateway's loop and wait for it."""
-        return asyncio.run_coroutine_threadsafe(call, self.door.bridge.loop).result(20)
+        loop = self.door.bridge.loop
+        assert loop is not None
+        return asyncio.run_coroutine_threadsafe(call, loop).result(20)
 
-    def commit(self, student: UUID, event: str = "PURCHASE_CREATED", *, ring: bool = True, **data: Any) -> StoredFrame:
+    def commit(
+        self, student: UUID, event: str = "PURCHASE_CREATED", *, ring: bool = True, **data: Any
+    ) -> StoredFrame:
         """Append to the log and, unless the doorbell is to be lost, ring."""
         frame = self.log.append(student, event, **data)
         if ring:

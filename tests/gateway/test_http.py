@@ -1,12 +1,16 @@
 """The routes, over real HTTP."""
 
 import asyncio
+import threading
 import time
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
+import jwt
 import msgspec
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from actors.protocol.outcome import Outcome, Settled
 from gateway.limits import GatewayLimits
@@ -39,19 +43,23 @@ def bearer(student: UUID | None, **claims) -> dict[str, str]:
     return {"authorization": f"Bearer {token(student, **claims)}"}
 
 
-def problem(response, status: int, code: str) -> dict:
+def problem(response, status: int, code: str) -> dict[str, Any]:
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
-    document = response.json()
+    document: dict[str, Any] = response.json()
     assert (document["status"], document["code"]) == (status, code)
-    assert document["title"] and document["detail"]
+    assert document["title"]
+    assert document["detail"]
     return document
 
 
 def test_a_signed_payment_is_answered_when_it_stands(gateway, http):
     sent = payment(uuid4())
     answer = post(http, msgspec.json.encode(sent))
-    assert (answer.status_code, answer.json()) == (200, {"outcome": "created", "purchase_id": str(UUID(int=7))})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"outcome": "created", "purchase_id": str(UUID(int=7))},
+    )
     assert assert_one_payment(gateway.intake.events).payment_id == sent["payment_id"]
 
 
@@ -70,12 +78,22 @@ def test_a_header_may_carry_several_signatures(http):
 
 @pytest.mark.parametrize(
     "header",
-    ["", "t=1", "v1=aa", "t=x,v1=aa", "t=1,t=2,v1=aa", "t=-1,v1=aa", "t=01,v1=aa", "t=٣,v1=aa".encode().decode("latin-1")],
+    [
+        "",
+        "t=1",
+        "v1=aa",
+        "t=x,v1=aa",
+        "t=1,t=2,v1=aa",
+        "t=-1,v1=aa",
+        "t=01,v1=aa",
+        "t=٣,v1=aa".encode().decode("latin-1"),
+    ],
 )
 def test_a_signature_header_that_is_none_is_refused(gateway, http, header):
     answer = http.post(HOOK, content=b"{}", headers={"KC-Signature": header.encode("latin-1")})
     problem(answer, 400, "bad_signature")
-    assert not gateway.intake.events and not gateway.intake.parked
+    assert not gateway.intake.events
+    assert not gateway.intake.parked
 
 
 @pytest.mark.parametrize("offset_s", [-301, 301])
@@ -96,7 +114,7 @@ def test_what_does_not_decode_is_parked_and_the_field_named(gateway, http):
     assert answer.status_code == 200
     assert answer.json()["outcome"] == "parked"
     assert "tier" in answer.json()["detail"]
-    (raw, reason, provider, event_id), = gateway.intake.parked
+    ((raw, reason, provider, event_id),) = gateway.intake.parked
     assert (reason.field, provider) == ("tier", "kc")
     assert event_id == msgspec.json.decode(raw)["event_id"]
 
@@ -106,16 +124,16 @@ def test_a_provider_without_secrets_is_unknown(http):
 
 
 def test_a_body_that_says_it_is_too_long_is_refused_before_it_is_read(redis_url):
-    with Gateway(redis_url, limits=GatewayLimits(webhook_body_bytes=1000)) as served:
-        with httpx2.Client(base_url=served.url) as http:
-            problem(post(http, b"x" * 1001), 413, "body_too_large")
+    limits = GatewayLimits(webhook_body_bytes=1000)
+    with Gateway(redis_url, limits=limits) as served, httpx2.Client(base_url=served.url) as http:
+        problem(post(http, b"x" * 1001), 413, "body_too_large")
 
-            def endless():
-                while True:
-                    yield b"x" * 600
+        def endless():
+            while True:
+                yield b"x" * 600
 
-            answer = http.post(HOOK, content=endless(), headers={"KC-Signature": "t=1,v1=aa"})
-            problem(answer, 413, "body_too_large")
+        answer = http.post(HOOK, content=endless(), headers={"KC-Signature": "t=1,v1=aa"})
+        problem(answer, 413, "body_too_large")
 
 
 def test_no_commit_in_time_is_503_and_the_late_answer_harms_nobody(redis_url):
@@ -146,7 +164,11 @@ async def test_more_webhooks_than_may_wait_are_refused(redis_url):
             bodies = [msgspec.json.encode(payment(uuid4())) for _ in range(6)]
             answers = await asyncio.gather(
                 *(
-                    http.post(HOOK, content=body, headers={"KC-Signature": sign(WEBHOOK_SECRET, body, int(time.time()))})
+                    http.post(
+                        HOOK,
+                        content=body,
+                        headers={"KC-Signature": sign(WEBHOOK_SECRET, body, int(time.time()))},
+                    )
                     for body in bodies
                 )
             )
@@ -173,10 +195,12 @@ class TestWhoMayRead:
 
     def test_no_token_without_an_end(self, http, route):
         student = uuid4()
-        import jwt as pyjwt
-
-        endless = pyjwt.encode({"sub": str(student)}, "a secret of the tests, and long enough for HS256", algorithm="HS256")
-        answer = http.get(f"/api/v1/students/{student}/{route}", headers={"authorization": f"Bearer {endless}"})
+        endless = jwt.encode(
+            {"sub": str(student)}, "a secret of the tests, and long enough for HS256", algorithm="HS256"
+        )
+        answer = http.get(
+            f"/api/v1/students/{student}/{route}", headers={"authorization": f"Bearer {endless}"}
+        )
         problem(answer, 401, "invalid_token")
 
     def test_no_other_student(self, http, route):
@@ -233,14 +257,18 @@ def test_a_cursor_that_cannot_go_on_is_told_so(gateway, http):
         gateway.commit(student)
     gateway.log.forget_before(student, 4)
     url = f"/api/v1/students/{student}/events"
-    assert problem(http.get(url, params={"after": 2}, headers=bearer(student)), 410, "cursor_expired")["oldest"] == 4
+    assert (
+        problem(http.get(url, params={"after": 2}, headers=bearer(student)), 410, "cursor_expired")["oldest"]
+        == 4
+    )
     assert http.get(url, params={"after": 3}, headers=bearer(student)).json()["events"][0]["seq"] == 4
-    assert problem(http.get(url, params={"after": 6}, headers=bearer(student)), 410, "cursor_ahead")["head"] == 5
+    assert (
+        problem(http.get(url, params={"after": 6}, headers=bearer(student)), 410, "cursor_ahead")["head"] == 5
+    )
 
 
 def test_a_long_poll_ends_with_the_event(gateway, http):
     student = uuid4()
-    import threading
 
     def commit_when_followed():
         wait_until(lambda: gateway.door.hub.students == 1)
@@ -249,7 +277,9 @@ def test_a_long_poll_ends_with_the_event(gateway, http):
     thread = threading.Thread(target=commit_when_followed)
     thread.start()
     began = time.monotonic()
-    page = http.get(f"/api/v1/students/{student}/events", params={"after": 0, "wait": 8}, headers=bearer(student)).json()
+    page = http.get(
+        f"/api/v1/students/{student}/events", params={"after": 0, "wait": 8}, headers=bearer(student)
+    ).json()
     thread.join()
     assert [event["seq"] for event in page["events"]] == [1]
     assert (page["head"], page["next"]) == (1, None)
@@ -267,7 +297,9 @@ def test_the_database_away_is_503_everywhere_but_alive(gateway, http):
     student = uuid4()
     gateway.log.away = True
     for route in ("learning", "home", "events"):
-        problem(http.get(f"/api/v1/students/{student}/{route}", headers=bearer(student)), 503, "database_away")
+        problem(
+            http.get(f"/api/v1/students/{student}/{route}", headers=bearer(student)), 503, "database_away"
+        )
     problem(http.get("/readyz"), 503, "database_away")
     assert http.get("/healthz").status_code == 200
     gateway.log.away = False
@@ -275,17 +307,23 @@ def test_the_database_away_is_503_everywhere_but_alive(gateway, http):
 
 
 def test_ready_names_what_is_degraded(redis_url):
-    with Gateway(redis_url, degraded=lambda: ("kafka",)) as served, httpx2.Client(base_url=served.url) as http:
+    with (
+        Gateway(redis_url, degraded=lambda: ("kafka",)) as served,
+        httpx2.Client(base_url=served.url) as http,
+    ):
         answer = http.get("/readyz")
         assert (answer.status_code, answer.json()["degraded"]) == (200, ["kafka"])
 
 
 def test_metrics_parse(gateway, http):
-    from prometheus_client.parser import text_string_to_metric_families
-
     post(http, msgspec.json.encode(payment(uuid4())))
     families = {family.name for family in text_string_to_metric_families(http.get("/metrics").text)}
-    assert {"kcactors_webhook", "kcactors_heal", "kcactors_commit_to_send_seconds", "kcactors_sessions"} <= families
+    assert {
+        "kcactors_webhook",
+        "kcactors_heal",
+        "kcactors_commit_to_send_seconds",
+        "kcactors_sessions",
+    } <= families
     assert gateway.count("kcactors_webhook_total", provider="kc", answer="created") == 1
 
 
