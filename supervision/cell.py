@@ -110,6 +110,9 @@ class Cell(Lifecycle):
 
     def _special(self, message: Any, reply_to: pykka.Future[Any] | None) -> Any:
         if isinstance(message, Pill):
+            # Counted first: the action may close the cell, and its books with it.
+            self.current = None
+            self.handled += 1
             message.action()
             return None
         if isinstance(message, ActorStop):

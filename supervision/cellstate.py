@@ -225,7 +225,8 @@ class CellState(Mailbox):
     def note(self, kind: str, detail: str = "") -> None:
         """Remember an incident here and in the vitals."""
         self.troubled().incidents.append((self.now(), kind, detail))
-        self.runtime.noticed[self] = None
+        if not self.closed:
+            self.runtime.noticed[self] = None
         self.runtime.vitals.incident(self.path, self.actor_class.__name__, kind, detail)
 
     def schedule(self) -> None:

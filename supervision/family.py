@@ -288,7 +288,7 @@ class Family:
         self._disarm(child)
 
         def overdue() -> None:
-            if child.place is Place.GOING_DOWN:
+            if child.place is Place.GOING_DOWN and not cell.closed:
                 cell.note("overdue", f"not down within {child.spec.stop_timeout_s} s")
                 cell.post(hard)
                 child.deadline = self._runtime.timers.call_after(GRACE_S, lambda: self._cell.post(abandon))

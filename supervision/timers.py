@@ -27,7 +27,7 @@ class Tellable(Protocol):
 class Timer:
     """A handle for one timer."""
 
-    __slots__ = ("_action", "_timers", "due_s", "interval_s", "target")
+    __slots__ = ("_action", "_timers", "due_s", "interval_s", "target", "waits")
 
     def __init__(
         self,
@@ -42,6 +42,8 @@ class Timer:
         self.due_s = due_s
         self.interval_s = interval_s
         self.target = target
+        self.waits = False
+        """Whether it stands in the heap; set under the lock of its `Timers`."""
 
     @property
     def active(self) -> bool:
@@ -51,7 +53,7 @@ class Timer:
         """Never fires again; cancelling twice is fine. A firing already under way in another thread may still happen."""
         if self._action is not None:
             self._action = None
-            self._timers.forget()
+            self._timers.forget(self)
 
     def fire(self) -> None:
         action = self._action
@@ -134,6 +136,7 @@ class Timers:
             if not self._heap or self._heap[0][0] > now_s:
                 return None
             timer = heapq.heappop(self._heap)[2]
+            timer.waits = timer.interval_s is not None
             if timer.interval_s is not None:
                 beats_missed = int((now_s - timer.due_s) / timer.interval_s)
                 timer.due_s += timer.interval_s * (beats_missed + 1)
@@ -154,25 +157,32 @@ class Timers:
         """No timer fires after this returns, except one that is firing now."""
         with self._changed:
             self._stopped = True
+            for _, _, timer in self._heap:
+                timer.waits = False
             self._heap.clear()
+            self._cancelled = 0
             self._changed.notify_all()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    def forget(self) -> None:
-        """A timer was cancelled."""
+    def forget(self, timer: Timer) -> None:
+        """A timer was cancelled; it stays in the heap until it comes up or many have gathered."""
         with self._changed:
+            if not timer.waits:
+                return
             self._cancelled += 1
             if self._cancelled > COMPACT_AT and self._cancelled * 2 > len(self._heap):
-                self._heap = [entry for entry in self._heap if entry[2].active]
+                for _, _, one in self._heap:
+                    one.waits = one.active
+                self._heap = [entry for entry in self._heap if entry[2].waits]
                 heapq.heapify(self._heap)
                 self._cancelled = 0
 
     def _drop_cancelled(self) -> None:
         while self._heap and not self._heap[0][2].active:
-            heapq.heappop(self._heap)
-            self._cancelled = max(0, self._cancelled - 1)
+            heapq.heappop(self._heap)[2].waits = False
+            self._cancelled -= 1
 
     def _add(
         self, delay_s: float, interval_s: float | None, action: Callable[[], object], target: Tellable | None
@@ -182,6 +192,7 @@ class Timers:
             if self._stopped:
                 timer.cancel()
                 return timer
+            timer.waits = True
             heapq.heappush(self._heap, (timer.due_s, next(self._order), timer))
             if self._threaded:
                 if self._thread is None:
