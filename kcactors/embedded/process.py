@@ -141,6 +141,8 @@ class ServerProcess:
         deadline = time.monotonic() + timeout_s
         while not is_ready():
             if not self.alive:
+                if is_ready():  # it ended, as it should, between the two looks
+                    return
                 raise ServerFailed(self.name, f"ended with {self.exit_code} while starting", self.log_tail())
             if time.monotonic() > deadline:
                 raise ServerFailed(self.name, f"was not ready after {timeout_s:g} s", self.log_tail())
