@@ -24,6 +24,7 @@ from gateway.limits import GatewayLimits
 from gateway.logbook import Logbook
 from gateway.metrics import GatewayMetrics
 from gateway.ports import Intake, Reads
+from gateway.serving import hush_uvicorn
 from gateway.tokens import TokenVerifier
 from gateway.webhooks.provider import Provider
 
@@ -93,6 +94,7 @@ class Door:
 
     async def start(self) -> None:
         """Called in the loop that serves."""
+        hush_uvicorn()
         self.bridge.attach(asyncio.get_running_loop())
         self.beat()
         await self.hub.start()

@@ -59,16 +59,31 @@ def listening_socket(host: str, port: int, limits: GatewayLimits) -> socket.sock
     return listener
 
 
-class NoTracebackForBadUtf8(logging.Filter):
-    """uvicorn logs a client's invalid UTF-8 with a traceback; it is the client's fault, one line says enough."""
+class DiscreetUvicorn(logging.Filter):
+    """What uvicorn's logger may say.
+
+    On DEBUG it shows the headers of handshakes and the text of frames, and both hold tokens: that level is closed, not
+    only unset. A line for each socket that opens or closes says nothing that the metrics do not. Invalid UTF-8 is the
+    client's fault, so it needs no traceback.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and "Invalid UTF-8" in record.getMessage():
+        if record.levelno <= logging.DEBUG:
+            return False
+        text = record.getMessage()
+        if record.exc_info and "Invalid UTF-8" in text:
             record.exc_info = None
-            record.levelno, record.levelname = logging.DEBUG, "DEBUG"
-        return True
+        return record.levelno > logging.INFO or not text.endswith(_EVERY_SOCKET)
 
 
-def quiet_uvicorn() -> None:
-    """Install :class:`NoTracebackForBadUtf8`; logging itself is set up by the roof."""
-    logging.getLogger("uvicorn.error").addFilter(NoTracebackForBadUtf8())
+_EVERY_SOCKET = ("connection open", "connection closed", "[accepted]")
+_discreet = DiscreetUvicorn()
+
+
+def hush_uvicorn() -> None:
+    """Put :class:`DiscreetUvicorn` in force. Calling it again changes nothing."""
+    logger = logging.getLogger("uvicorn.error")
+    logger.addFilter(_discreet)
+    # The websockets library looks once whether DEBUG is on, and builds every line if it is.
+    if logger.getEffectiveLevel() < logging.INFO:
+        logger.setLevel(logging.INFO)
