@@ -254,8 +254,10 @@ def _catalogue(database_url: str) -> tuple[list[str], int]:
     """Course ids and number of trainers; the demo catalogue where there is none. A catalogue of one's own stays."""
     found = json.loads(export_catalog(database_url))
     if not found["courses"]:
-        found = catalogue.document(courses=COURSES, trainers=TRAINERS, capacity=CAPACITY)
-        import_catalog(database_url, found)
+        import_catalog(
+            database_url, catalogue.document(courses=COURSES, trainers=TRAINERS, capacity=CAPACITY)
+        )
+        found = json.loads(export_catalog(database_url))
     return [course["course_id"] for course in found["courses"]], len(found["trainers"])
 
 

@@ -9,28 +9,15 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
+from kcactors.embedded.broker_words import Answer, Command
 from kcactors.embedded.errors import ServiceTrouble
 from kcactors.embedded.mock_cluster import MockCluster
 
 VERBS: Final = frozenset({"create_topic", "delete_topic", "set_down", "set_up", "advertise"})
-
-
-class Command(msgspec.Struct):
-    """One of `VERBS`, which are methods of the cluster, with its arguments in order."""
-
-    verb: str
-    args: list[Any] = []
-
-
-class Answer(msgspec.Struct, omit_defaults=True):
-    """``bootstrap`` in the greeting; ``refused`` says why a command did nothing."""
-
-    bootstrap: str = ""
-    refused: str | None = None
 
 
 def serve(channel: socket.socket) -> None:

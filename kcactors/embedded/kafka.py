@@ -28,7 +28,7 @@ import msgspec
 
 import kcactors
 from kcactors.embedded import librdkafka
-from kcactors.embedded.broker import Answer, Command
+from kcactors.embedded.broker_words import Answer, Command
 from kcactors.embedded.errors import ServerFailed
 from kcactors.embedded.mock_cluster import NAME
 from kcactors.embedded.process import ServerProcess
