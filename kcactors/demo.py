@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from actors.store.catalog import import_catalog
 
 from actors.broker import Broker
 from actors.protocol.payments import PaymentSucceeded
 from actors.store.account import Account
+from actors.store.catalog import import_catalog
 from actors.store.migrate import migrate
 from kcactors.child import ChildNode
 from kcactors.embedded import Services, throwaway_dir
@@ -95,6 +95,8 @@ def _service(count: int, output: Output) -> Iterator[Target]:
             "KCACTORS_KAFKA_API_VERSION": services.kafka_api_version,
             "KCACTORS_JWT_SECRET": auth.jwt_secret or "",
             "KCACTORS_WEBHOOK_SECRETS_KC": webhook_secret,
+            # Nobody is left to say goodbye to when it ends.
+            "KCACTORS_GATEWAY_DRAIN_S": "0.5",
         }
         node = ChildNode(next(candidates()), environment, log=folder / "node.log")
         running.callback(node.stop)
@@ -144,8 +146,7 @@ async def _run(shape: Shape, target: Target, output: Output) -> Result:
         counts=counts,
         verdict=verdict,
         throughput_payments_per_s=fast.payments_per_s,
-        to_commit=slow.to_commit(),
-        to_screen=slow.to_screen(),
+        speeds=slow.speeds,
         refunds=refunds,
         recovered=recovered,
         trouble=trouble,

@@ -105,8 +105,7 @@ async def _run(order: Order, target: Target, courses: Sequence[uuid.UUID], outpu
         counts=counts,
         verdict=verdict,
         throughput_payments_per_s=phase.payments_per_s,
-        to_commit=phase.to_commit(),
-        to_screen=phase.to_screen(),
+        speeds=phase.speeds if order.rate_per_s else {},
     )
 
 

@@ -64,6 +64,10 @@ class Account:
     def progress(self, students: Sequence[str]) -> Progress:
         return Progress(*self._connection.rows("account_progress", {"students": students})[0])
 
+    def count(self, students: Sequence[str]) -> int:
+        """How many purchases the students have."""
+        return int(self._connection.rows("account_count", {"students": students})[0][0])
+
     def purchases(self, students: Sequence[str]) -> list[tuple[str, str]]:
         """Payment id and status of each purchase."""
         return [

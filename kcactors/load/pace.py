@@ -7,7 +7,7 @@ from when it was due, so that a stall of the service cannot hide by slowing its 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -24,6 +24,39 @@ class Latency(msgspec.Struct, frozen=True):
     p50: float
     p99: float
     worst: float
+
+
+class Speed(msgspec.Struct, frozen=True):
+    """Latencies of some payments, in seconds: to the commit, and to the first open screen."""
+
+    commit: list[float]
+    screen: list[float]
+
+    def document(self) -> dict[str, dict[str, float]]:
+        """The percentiles in milliseconds, as the reports have them."""
+        return {
+            name: {"p50": found.p50, "p99": found.p99}
+            for name, found in (("payment_to_commit", self.to_commit), ("payment_to_screen", self.to_screen))
+        }
+
+    @property
+    def to_commit(self) -> Latency:
+        """From when a payment was due to when its purchase stood."""
+        return latency(self.commit)
+
+    @property
+    def to_screen(self) -> Latency:
+        """From when a payment was due to when an open session got its event."""
+        return latency(self.screen)
+
+
+def together(speeds: Iterable[Speed]) -> Speed:
+    """All of them as one."""
+    several = list(speeds)
+    return Speed(
+        [each for speed in several for each in speed.commit],
+        [each for speed in several for each in speed.screen],
+    )
 
 
 def latency(seconds: Sequence[float]) -> Latency:

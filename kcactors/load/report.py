@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from kcactors.load.pace import Latency
+from kcactors.load.pace import Speed, together
+from kcactors.load.plan import Via
 from kcactors.load.verify import Verdict
 
 
@@ -36,8 +37,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     counts: Counts
     verdict: Verdict
     throughput_payments_per_s: float
-    to_commit: Latency
-    to_screen: Latency
+    speeds: Mapping[Via, Speed]
     refunds: int = 0
     recovered: int = 0
     trouble: Sequence[str] = ()
@@ -70,10 +70,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             "events_of_watched_students": counts.events_of_watched,
             "events_seen_by_sessions": counts.events_seen,
             "throughput_payments_per_s": self.throughput_payments_per_s,
-            "latency_ms": {
-                "payment_to_commit": {"p50": self.to_commit.p50, "p99": self.to_commit.p99},
-                "payment_to_screen": {"p50": self.to_screen.p50, "p99": self.to_screen.p99},
-            },
+            "latency_ms": together(self.speeds.values()).document(),
             "ok": self.ok,
         }
 
@@ -124,9 +121,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         ]
         for name, value, meaning in rows:
             table.add_row(name, f"{value:,}" if isinstance(value, int) else str(value), meaning)
-        for name, found in (("payment to commit", self.to_commit), ("payment to screen", self.to_screen)):
-            if found.samples:
-                table.add_row(
-                    name, f"{found.p50:.1f} ms", f"p99 {found.p99:.1f} ms, {found.samples:,} measured"
-                )
+        for via, speed in self.speeds.items():
+            for name, found in ((f"{via} to commit", speed.to_commit), (f"{via} to screen", speed.to_screen)):
+                if found.samples:
+                    meaning = f"half of {found.samples:,} payments; 99 of 100 within {found.p99:.1f} ms"
+                    table.add_row(name, f"{found.p50:.1f} ms", meaning)
         return table

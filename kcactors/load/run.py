@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -16,8 +17,8 @@ from actors.store.account import Account, Progress
 from kcactors.load.arrivals import Arrivals
 from kcactors.load.feeder import Feeder
 from kcactors.load.librdkafka import PaymentTopic, TopicReader
-from kcactors.load.pace import Latency, latency
-from kcactors.load.plan import Delivery
+from kcactors.load.pace import Speed
+from kcactors.load.plan import Delivery, Via
 from kcactors.load.published import Published
 from kcactors.load.report import Counts
 from kcactors.load.verify import Verdict, judge, look
@@ -52,26 +53,17 @@ class Target:
 
 
 class Phase(msgspec.Struct, frozen=True):
-    """What one phase came to. ``commit`` and ``screen`` hold the latencies of its payments, in seconds."""
+    """What one phase came to. ``speeds`` holds the latencies by the way that the first delivery took."""
 
     payments: int
     deliveries: int
     seconds: float
-    commit: list[float]
-    screen: list[float]
+    speeds: dict[Via, Speed]
 
     @property
     def payments_per_s(self) -> float:
         """Distinct payments a second, from the first send to the last commit."""
         return round(self.payments / self.seconds, 1) if self.seconds else 0.0
-
-    def to_commit(self) -> Latency:
-        """From when a payment was due to when its purchase stood."""
-        return latency(self.commit)
-
-    def to_screen(self) -> Latency:
-        """From when a payment was due to when an open session got its event."""
-        return latency(self.screen)
 
 
 class Load:
@@ -127,8 +119,8 @@ class Load:
 
     async def phase(self, name: str, deliveries: Sequence[Delivery], rate_per_s: float | None) -> Phase:
         """Sends, and waits until every payment of the phase has its purchase, or nothing moves any more."""
-        fresh = {each.payment_id for each in deliveries if each.first}
-        self._payments |= fresh
+        fresh = {each.payment_id: each.via for each in deliveries if each.first}
+        self._payments |= fresh.keys()
         sent = self._feeder.sent
         sent.unanswered.clear()
         looking = Arrivals(self._target.database_url, sent) if rate_per_s else None
@@ -144,12 +136,7 @@ class Load:
             payments=len(fresh),
             deliveries=len(deliveries),
             seconds=last - start,
-            commit=[sent.committed[each] - sent.due[each] for each in fresh if each in sent.committed],
-            screen=[
-                self._screens.seen_at[each] - sent.due[each]
-                for each in fresh
-                if each in self._screens.seen_at
-            ],
+            speeds={via: self._speed({each for each, way in fresh.items() if way is via}) for via in Via},
         )
 
     async def send(self, deliveries: Sequence[Delivery]) -> dict[str, int]:
@@ -189,17 +176,24 @@ class Load:
             not_consumed=await asyncio.to_thread(self._topic.behind) if self._topic is not None else 0,
         )
 
+    def _speed(self, payments: AbstractSet[str]) -> Speed:
+        sent, seen_at = self._feeder.sent, self._screens.seen_at
+        return Speed(
+            commit=[sent.committed[each] - sent.due[each] for each in payments & sent.committed.keys()],
+            screen=[seen_at[each] - sent.due[each] for each in payments & seen_at.keys()],
+        )
+
     async def _wait_for_purchases(self, start: float) -> float:
         """When the last purchase of those sent so far stood; the last look when they never do."""
         closing_in = len(self._payments) * 0.9
         at, count, changed = start, -1, time.perf_counter()
         while time.perf_counter() - changed < STALLED_AFTER_S:
-            progress = await self._progress()
+            now = await asyncio.to_thread(self._account.count, self._students)
             at = time.perf_counter()
-            if progress.purchases >= len(self._payments):
+            if now >= len(self._payments):
                 return at
-            if progress.purchases != count:
-                count, changed = progress.purchases, at
+            if now != count:
+                count, changed = now, at
             await asyncio.sleep(_LOOK_CLOSELY_S if count >= closing_in else _LOOK_EVERY_S)
         return at
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kcactors.demo import demo
 from kcactors.exits import Exit, WrongUse
 from kcactors.load.report import Result
@@ -11,14 +13,18 @@ from kcactors.output import Output
 
 def demonstrate(output: Output, *, payments: int, students: int, duplicates: float, seed: int) -> Exit:
     """The verb ``demo``."""
-    return _tell(
-        output, demo(count=payments, buyers=students, duplicates=duplicates, seed=seed, output=output)
-    )
+    result = demo(count=payments, buyers=students, duplicates=duplicates, seed=seed, output=output)
+    return _tell(output, result, result.document())
 
 
 def put_load_on(output: Output, order: Order) -> Exit:
     """The verb ``loadtest``."""
-    return _tell(output, loadtest(order, output))
+    result = loadtest(order, output)
+    document = result.document()
+    document["latency_ms_by_way"] = {via: speed.document() for via, speed in result.speeds.items()}
+    document["webhook_answers_again"] = result.counts.refused
+    document["broken"] = result.broken()
+    return _tell(output, result, document)
 
 
 def rate(text: str) -> float | None:
@@ -34,8 +40,8 @@ def rate(text: str) -> float | None:
     return number
 
 
-def _tell(output: Output, result: Result) -> Exit:
+def _tell(output: Output, result: Result, document: dict[str, Any]) -> Exit:
     for wrong in result.broken():
         output.say(f"broken: {wrong}")
-    output.result(result.document(), result.text())
+    output.result(document, result.text())
     return Exit.DONE if result.ok else Exit.NOT_KEPT

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.store.account import Allocations, Lane
-from kcactors.load.pace import latency
+from kcactors.load.pace import Speed
+from kcactors.load.plan import Via
 from kcactors.load.published import Published
 from kcactors.load.report import Counts, Result
 from kcactors.load.sequence import Sequence
@@ -91,8 +92,7 @@ def test_the_document_has_the_contract_s_fields_and_a_broken_promise_is_not_ok()
         counts=counts,
         verdict=judge(WHOLE, **SEEN),
         throughput_payments_per_s=100.0,
-        to_commit=latency([0.001]),
-        to_screen=latency([0.002]),
+        speeds={Via.KAFKA: Speed([0.003], [0.004]), Via.WEBHOOK: Speed([0.001], [])},
     )
     document = result.document()
     assert set(document) == {
@@ -102,6 +102,10 @@ def test_the_document_has_the_contract_s_fields_and_a_broken_promise_is_not_ok()
     }  # fmt: skip
     assert document["ok"] is True
     assert document["duplicates_absorbed"] == 2
+    assert document["latency_ms"] == {
+        "payment_to_commit": {"p50": 1.0, "p99": 3.0},
+        "payment_to_screen": {"p50": 4.0, "p99": 4.0},
+    }
     assert msgspec.structs.replace(result, trouble=["one refund is missing"]).document()["ok"] is False
     late = msgspec.structs.replace(result, counts=msgspec.structs.replace(counts, not_consumed=1))
     assert late.document()["ok"] is False
