@@ -32,7 +32,7 @@ from gateway.actor import gateway_child
 from gateway.app import build_app
 from gateway.devshop import CourseForSale, DevShop
 from gateway.door import GatewayDeps
-from gateway.serving import listening_socket, quiet_uvicorn, uvicorn_options
+from gateway.serving import listening_socket, hush_uvicorn, uvicorn_options
 from gateway.tokens import TokenVerifier
 from gateway.webhooks.kc import KcProvider
 from gateway.webhooks.provider import Provider
@@ -127,7 +127,7 @@ class _Node:
         self, listener: socket.socket, system: System, tree: Tree, reads: Reads, registry: CollectorRegistry
     ) -> None:
         app = build_app(self._deps(tree, reads, registry))
-        quiet_uvicorn()
+        hush_uvicorn()
         options = uvicorn_options(self._settings.gateway)
         server = _Server(uvicorn.Config(app, log_config=None, **options))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
