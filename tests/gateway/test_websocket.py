@@ -342,8 +342,7 @@ class TestHandshakes:
             async with wire(gateway):
                 return 200
         except InvalidStatus as refused:
-            assert "retry-after" in refused.response.headers
-            return refused.response.status_code
+            return refused.response.status_code if "retry-after" in refused.response.headers else 0
 
     async def test_the_process_is_full(self, redis_url):
         with Gateway(redis_url, limits=quick(sessions=1)) as gateway:
