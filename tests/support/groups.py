@@ -1,7 +1,7 @@
 """Groups of tests that need something which not every machine has.
 
 A group is a marker. What this machine lacks is left out by name; with ``CI=true`` it is a failure instead, so that a
-build server cannot pass by lacking things. Groups "on demand" run only when asked for (``pytest --with long``).
+build server cannot pass by lacking things. Groups "on demand" run only when asked for (``pytest --with chaos``).
 Tests that use the fixtures of a server belong to its group by themselves.
 """
 
@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
@@ -67,7 +67,8 @@ GROUPS = (
     Group("node_js", "Node.js", lambda: None if shutil.which("node") else "Node.js is not installed"),
     Group("browser", "a browser", _no_browser),
     Group("real_kafka", "Apache Kafka on Java", _no_java),
-    Group("long", "more time than `make test` has", lambda: None, on_demand=True),
+    Group("chaos", "more time than `make test` has: `make chaos`", lambda: None, on_demand=True),
+    Group("soak", "more time than `make test` has: `make soak`", lambda: None, on_demand=True),
 )
 
 _left_out: Counter[tuple[str, str]] = Counter()
@@ -109,16 +110,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _reason(group: Group, config: pytest.Config) -> str | None:
     if group.on_demand and group.name not in config.getoption("wanted_groups"):
-        return f"needs {group.what}; asked for with --with {group.name}"
+        return f"needs {group.what}"
     return group.lacking()
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_setup(item: pytest.Item) -> None:
     missing = item.get_closest_marker("group_missing")
     if missing is not None:
         pytest.fail(f"CI has to run every group; {missing.args[0]}", pytrace=False)
-    return (yield)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
