@@ -222,12 +222,12 @@ class CellState(Mailbox):
             self.trouble = Trouble()
         return self.trouble
 
-    def note(self, kind: str, detail: str = "") -> None:
+    def note(self, kind: str, detail: str = "", error: BaseException | None = None) -> None:
         """Remember an incident here and in the vitals."""
         self.troubled().incidents.append((self.now(), kind, detail))
         if not self.closed:
             self.runtime.noticed[self] = None
-        self.runtime.vitals.incident(self.path, self.actor_class.__name__, kind, detail)
+        self.runtime.vitals.incident(self.path, self.actor_class.__name__, kind, detail, error)
 
     def schedule(self) -> None:
         self.dispatcher.schedule(self)

@@ -9,7 +9,7 @@ import pykka
 from pykka import messages
 
 from supervision.cellstate import CellState, Pill
-from supervision.errors import ActorDeadError
+from supervision.errors import ActorDeadError, PoisonMessage
 from supervision.failure import Failure, FailureKind, PoisonPolicy
 from supervision.mailbox import Item
 
@@ -40,7 +40,7 @@ class Lane(CellState):
             # The asker has the failure; nothing of the message is left to retry.
             self.handled += 1
             logger.info("exception returned from %s to the asker", self, exc_info=error)
-            self.note("failed", f"ask: {error!r}")
+            self.note("failed", f"ask: {error!r}", error)
             refuse(reply_to, error)
             if self.parent is not None and kind is FailureKind.BUG:
                 self.crash(Failure(kind, error, "receive", self.now(), message))
@@ -49,7 +49,7 @@ class Lane(CellState):
         trouble.head = item
         failure = Failure(kind, error, "receive", self.now(), message, trouble.attempts)
         logger.error("unhandled exception in %s (%s)", self, kind, exc_info=error)
-        self.note("failed", f"{kind}: {error!r}")
+        self.note("failed", f"{kind}: {error!r}", error)
         if self._may_retry(kind, trouble.attempts):
             self.queue.appendleft(item)
             if kind is FailureKind.DEPENDENCY:
@@ -69,7 +69,7 @@ class Lane(CellState):
         kind = self.kind_of(error)
         trouble.failures += 1
         logger.error("unhandled exception in %s (%s, batch of %d)", self, kind, len(items), exc_info=error)
-        self.note("failed", f"{kind}: batch of {len(items)}: {error!r}")
+        self.note("failed", f"{kind}: batch of {len(items)}: {error!r}", error)
         self.queue.extendleft(reversed(items))
         if kind is FailureKind.DEPENDENCY:
             trouble.attempts = trouble.attempts + 1 if trouble.head is items[0] else 1
@@ -107,6 +107,22 @@ class Lane(CellState):
                 return
         trouble.dead += 1
         self.runtime.dead_letters.record(self.path, item[0], "failed", failure.error)
+
+    def skip_head(self, reason: str) -> None:
+        """Take the next message out of the lane as poison, on an operator's word: parked, or a dead letter."""
+        if not self.queue or isinstance(self.queue[0][0], Pill | ActorStop):
+            return
+        item = self.queue.popleft()
+        error = PoisonMessage(reason)
+        if item[1] is not None:
+            self.handled += 1
+            refuse(item[1], error)
+        else:
+            failure = Failure(FailureKind.POISON, error, "receive", self.now(), item[0])
+            self.dispose(item, failure)
+        self.note("skipped", reason)
+        self.lane_waits = False
+        self.reopen()
 
     def wait_lane(self, attempts: int) -> None:
         """Handle no user message until the pause before the next attempt is over."""

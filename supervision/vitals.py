@@ -6,9 +6,13 @@ Each worker thread writes books of its own, so no count needs a lock or can be l
 from __future__ import annotations
 
 import threading
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+
+TRACE_CHARS = 4000
+"""How much of a traceback is kept with an incident: its end, where the failure is."""
 
 BUCKETS = 28
 """Histogram buckets by powers of two of a microsecond: bucket i counts durations below 2**i µs, the last one the rest."""
@@ -67,12 +71,16 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something an operator would want to know. `kind` is started, stopped, failed, restarted, escalated, parked, stuck…"""
+    """Something an operator would want to know. `kind` is failed, restarted, escalated, parked, stuck…
+
+    `at_s` is on the runtime's monotonic clock; `trace` is the traceback of a failure as text, so that it holds no frames.
+    """
 
     path: str
     kind: str
     detail: str
     at_s: float
+    trace: str = ""
 
 
 class Vitals:
@@ -108,20 +116,39 @@ class Vitals:
         with self._lock:
             self.counts[class_name, what] += amount
 
-    def incident(self, path: str, class_name: str, kind: str, detail: str = "") -> None:
+    def incident(
+        self, path: str, class_name: str, kind: str, detail: str = "", error: BaseException | None = None
+    ) -> None:
         """Count and remember one incident, and tell subscribers."""
-        incident = Incident(path, kind, detail, self._now())
+        incident = Incident(path, kind, detail, self._now(), _trace(error))
         with self._lock:
             self.counts[class_name, kind] += 1
             self._incidents.append(incident)
         for listener in self._listeners:
             listener(incident)
 
-    def subscribe(self, listener: Callable[[Incident], None]) -> None:
-        """Call `listener` with each incident, in the thread where it happened; it must be quick and must not raise."""
-        self._listeners.append(listener)
+    def subscribe(self, listener: Callable[[Incident], None]) -> Callable[[], None]:
+        """Call `listener` with each incident, in the thread where it happened; it must be quick and must not raise.
+
+        Returns:
+            What ends the subscription; a second call does nothing.
+        """
+        with self._lock:
+            self._listeners = [*self._listeners, listener]
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._listeners = [one for one in self._listeners if one is not listener]
+
+        return unsubscribe
 
     def incidents(self, limit: int = 100) -> list[Incident]:
         """The newest first."""
         with self._lock:
             return list(self._incidents)[: -limit - 1 : -1]
+
+
+def _trace(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    return "".join(traceback.format_exception(error))[-TRACE_CHARS:]
