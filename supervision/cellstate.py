@@ -112,9 +112,9 @@ class Family(Protocol):
         """At most `limit` children to show, the noticeable ones where there are more."""
         ...
 
-    def child_started(self, cell: Any) -> None: ...
-    def child_failed(self, cell: Any, failure: Failure) -> None: ...
-    def child_halted(self, cell: Any) -> None: ...
+    def child_started(self, cell: Any, order: int) -> None: ...
+    def child_failed(self, cell: Any, order: int, failure: Failure) -> None: ...
+    def child_halted(self, cell: Any, order: int) -> None: ...
     def child_closed(self, cell: Any, reason: str) -> None: ...
 
 
@@ -137,6 +137,8 @@ class CellState(Mailbox):
         "kept_ref",
         "lane_waits",
         "name",
+        "obeyed",
+        "ordered",
         "parent",
         "runtime",
         "spec",
@@ -170,6 +172,10 @@ class CellState(Mailbox):
         self.trouble: Trouble | None = None
         self.watchers: list[Callable[[str], None]] | None = None
         self.stopping_replies: list[pykka.Future[Any]] | None = None
+        self.ordered = 0
+        """How many orders its supervisor has given; only the newest counts. Written in the supervisor's turns."""
+        self.obeyed = 0
+        """The order it acted on last; its reports carry it, so that the supervisor knows old ones."""
         self.waits_for: Any = None
         self.kept_ref: Any = None
         self._urn: str | None = None
@@ -248,6 +254,22 @@ class CellState(Mailbox):
     def reopen(self) -> None:
         """Handle user messages if every condition for it holds."""
         self.set_open(self.state is State.RUNNING and not self.suspended and not self.lane_waits)
+
+    def order(self, action: Callable[[], None]) -> bool:
+        """Tell the cell to start, halt or stop, from its supervisor's turn. Orders it has not obeyed yet are void."""
+        self.ordered += 1
+        return self.remind(action)
+
+    def remind(self, action: Callable[[], None]) -> bool:
+        """Give the newest order again, perhaps in sharper words."""
+        number = self.ordered
+
+        def obey() -> None:
+            if self.ordered == number:
+                self.obeyed = number
+                action()
+
+        return self.post(obey)
 
     def report(self, send: Callable[[Family], None]) -> None:
         """Tell the family above, in its turn."""

@@ -66,7 +66,9 @@ class SeededDispatcher:
         return True
 
     def stop(self, timeout_s: float) -> bool:
-        return not self._ready
+        while self.step():
+            continue
+        return True
 
     def disown(self, cell: Runnable) -> bool:
         # No turn can be stuck here: whoever asks runs in a turn itself.

@@ -313,7 +313,7 @@ class VirtualFamily:
         self._down = False
         for cell in self._router.cells():
             if cell.state in (State.HALTED, State.NEW):
-                cell.post(cell.build)
+                cell.order(cell.build)
         self._schedule_tick()
         return True
 
@@ -330,22 +330,21 @@ class VirtualFamily:
         self._waiting_for = dict.fromkeys(cells)
         for cell in cells:
             hard = cell.stop if close else cell.halt
-            if not cell.post(partial(cell.drain, hard)):
+            if not cell.order(partial(cell.drain, hard)):
                 self._waiting_for.pop(cell, None)
         self._runtime.timers.call_after(self._router.stop_timeout_s, lambda: self._cell.post(self._overdue))
         self._check_down()
 
     def _overdue(self) -> None:
         for cell in self._waiting_for:
-            cell.post(cell.stop if self._closing else cell.halt)
+            cell.remind(cell.stop if self._closing else cell.halt)
 
         def abandon() -> None:
             for cell in list(self._waiting_for):
                 if self._closing:
                     cell.abandon()
-                else:
-                    cell.note("abandoned")
-                    cell.usurp_halted()
+                elif cell.usurp_halted():
+                    self.child_halted(cell, cell.ordered)
 
         self._runtime.timers.call_after(GRACE_S, lambda: self._cell.post(abandon))
 
@@ -363,7 +362,7 @@ class VirtualFamily:
     def restart_child(self, name: str) -> None:
         cell = self.find(name)
         if cell is not None:
-            cell.post(cell.halt)
+            cell.order(cell.halt)
             cell.post(cell.rebuild)
 
     def summary(self, limit: int) -> Summary:
@@ -384,27 +383,37 @@ class VirtualFamily:
 
     # Reports of children.
 
-    def child_started(self, cell: Cell) -> None:
+    def child_started(self, cell: Cell, order: int) -> None:
         return
 
-    def child_failed(self, cell: Cell, failure: Failure) -> None:
+    def child_failed(self, cell: Cell, order: int, failure: Failure) -> None:
+        if order != cell.ordered:
+            return
         if self._down:
-            cell.post(cell.stop if self._closing else cell.halt)
+            cell.order(cell.stop if self._closing else cell.halt)
             return
         if failure.phase == "exit":
-            cell.post(cell.discard)
+            cell.order(cell.discard)
             return
         window = self._windows.setdefault(cell, RestartWindow(self._router.child.budget))
         now_s = self._runtime.now()
         if window.charge(now_s):
             self._attempts[cell] = attempt = self._attempts.get(cell, 0) + 1
             delay_s = self._router.child.backoff.delay_s(attempt, self._runtime.rng)
-            self._runtime.timers.call_after(delay_s, lambda: cell.post(cell.rebuild))
+            self._runtime.timers.call_after(
+                delay_s, lambda: self._cell.post(partial(self._rebuild, cell, order))
+            )
         else:
             cell.note("given_up", repr(failure.error))
-            cell.post(cell.discard)
+            cell.order(cell.discard)
 
-    def child_halted(self, cell: Cell) -> None:
+    def _rebuild(self, cell: Cell, order: int) -> None:
+        if cell.ordered == order:
+            cell.order(cell.rebuild)
+
+    def child_halted(self, cell: Cell, order: int) -> None:
+        if order != cell.ordered:
+            return
         self._waiting_for.pop(cell, None)
         self._check_down()
 

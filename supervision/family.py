@@ -128,6 +128,7 @@ class Family:
         child = self._names.get(name)
         if child is None:
             raise UnknownChild(f"{self._cell.path} has no child {name!r}")
+        child.closing = True
         if child.place in (Place.UP, Place.DOWN):
             self._send_down(child, close=True)
 
@@ -146,8 +147,8 @@ class Family:
 
     # What children report.
 
-    def child_started(self, cell: Cell) -> None:
-        child = self._by_cell.get(cell)
+    def child_started(self, cell: Cell, order: int) -> None:
+        child = self._current(cell, order)
         if child is None:
             return
         child.place = Place.UP
@@ -156,11 +157,14 @@ class Family:
         if child.waiter is not None:
             child.waiter.set(cell)
             child.waiter = None
+        if child.closing:
+            self._send_down(child, close=True)
         self._look()
 
-    def child_failed(self, cell: Cell, failure: Failure) -> None:
-        child = self._by_cell.get(cell)
+    def child_failed(self, cell: Cell, order: int, failure: Failure) -> None:
+        child = self._current(cell, order)
         if child is None:
+            # It is on its way down already, and will report that.
             return
         was_up = child.place is Place.UP
         child.place = Place.DOWN
@@ -180,18 +184,20 @@ class Family:
             or (child.spec.restart == "transient" and failure.phase == "exit")
         ):
             child.place = Place.GOING_DOWN
-            cell.post(cell.discard)
+            cell.order(cell.discard)
         else:
             self._restart(child, failure, was_up=was_up)
         self._look()
 
-    def child_halted(self, cell: Cell) -> None:
-        child = self._by_cell.get(cell)
-        if child is None or child.place is Place.CLOSED:
+    def child_halted(self, cell: Cell, order: int) -> None:
+        child = self._current(cell, order)
+        if child is None:
             return
         self._disarm(child)
         child.place = Place.DOWN
         child.recycle = False
+        if child.closing:
+            self._send_down(child, close=True)
         self._look()
 
     def child_closed(self, cell: Cell, reason: str) -> None:
@@ -210,6 +216,10 @@ class Family:
 
     # How.
 
+    def _current(self, cell: Cell, order: int) -> Child | None:
+        """The child that reports, unless the report answers an order that has been overtaken by another."""
+        return self._by_cell.get(cell) if cell.ordered == order else None
+
     def _add(self, spec: ChildSpec, *, declared: bool) -> Child:
         cell = Cell(self._runtime, spec, self._cell)
         child = Child(spec, cell, declared=declared)
@@ -224,7 +234,7 @@ class Family:
             if verb == "start":
                 child.place = Place.STARTING
                 cell = child.cell
-                cell.post(cell.rebuild if child.built else cell.build)
+                cell.order(cell.rebuild if child.built else cell.build)
                 child.built = True
             else:
                 self._send_down(child, close=verb == "close")
@@ -277,35 +287,48 @@ class Family:
             child.waiter.fail(error)
             child.waiter = None
         child.place = Place.GOING_DOWN
-        child.cell.post(child.cell.discard)
+        child.cell.order(child.cell.discard)
 
     def _send_down(self, child: Child, *, close: bool) -> None:
         cell = child.cell
         hard = cell.stop if close else cell.halt
         child.place = Place.GOING_DOWN
         child.closing = child.closing or close
-        cell.post(partial(cell.drain, hard) if child.spec.drain else hard)
+        cell.order(partial(cell.drain, hard) if child.spec.drain else hard)
         self._disarm(child)
-
-        def overdue() -> None:
-            if child.place is Place.GOING_DOWN and not cell.closed:
-                cell.note("overdue", f"not down within {child.spec.stop_timeout_s} s")
-                cell.post(hard)
-                child.deadline = self._runtime.timers.call_after(GRACE_S, lambda: self._cell.post(abandon))
-
-        def abandon() -> None:
-            if child.place is Place.GOING_DOWN:
-                # Stuck inside a turn, and a thread cannot be killed: the cell is taken from it and the rest goes on.
-                if close:
-                    cell.abandon()
-                else:
-                    cell.note("abandoned")
-                    cell.usurp_halted()
-
         if child.spec.stop_timeout_s < float("inf"):
+            number = cell.ordered
             child.deadline = self._runtime.timers.call_after(
-                child.spec.stop_timeout_s, lambda: self._cell.post(overdue)
+                child.spec.stop_timeout_s,
+                lambda: self._cell.post(partial(self._overdue, child, number, hard)),
             )
+
+    def _overdue(self, child: Child, number: int, hard: Callable[[], None]) -> None:
+        """The deadline for going down has passed: no more draining."""
+        cell = child.cell
+        if cell.closed or cell.ordered != number or child.place is not Place.GOING_DOWN:
+            return
+        cell.note("overdue", f"not down within {child.spec.stop_timeout_s} s")
+        cell.remind(hard)
+        self._arm_grace(child, number)
+
+    def _arm_grace(self, child: Child, number: int) -> None:
+        child.deadline = self._runtime.timers.call_after(
+            GRACE_S, lambda: self._cell.post(partial(self._replace_stuck, child, number))
+        )
+
+    def _replace_stuck(self, child: Child, number: int) -> None:
+        """It does not obey because its turn does not end, and a thread cannot be killed: take the cell from it."""
+        cell = child.cell
+        if cell.closed or cell.ordered != number or child.place is not Place.GOING_DOWN:
+            return
+        if child.closing and cell.usurp():
+            cell.abandon()
+        elif not child.closing and cell.usurp_halted():
+            self.child_halted(cell, cell.ordered)
+        else:
+            # It waits for a turn like others; it will obey when it gets one.
+            self._arm_grace(child, number)
 
     @staticmethod
     def _disarm(child: Child) -> None:

@@ -116,7 +116,8 @@ class Lifecycle(Lane):
         self.report_started()
 
     def report_started(self) -> None:
-        self.report(lambda family: family.child_started(self))
+        order = self.obeyed
+        self.report(lambda family: family.child_started(self, order))
 
     def rebuild(self) -> None:
         """Build again after a failure: what is left of its children goes down first."""
@@ -139,7 +140,7 @@ class Lifecycle(Lane):
     def _start_failed(self, error: BaseException, phase: str) -> None:
         logger.error("%s failed in %s", self, phase, exc_info=error)
         self.troubled().failures += 1
-        self.note("failed", f"{phase}: {error!r}")
+        self.note("failed", f"{phase}: {error!r}", error)
         self._crashed(Failure(self.kind_of(error), error, phase, self.now()))
 
     def crash(self, failure: Failure) -> None:
@@ -165,7 +166,8 @@ class Lifecycle(Lane):
         self.set_open(False)
         self.troubled().failure = failure
         if self.parent is not None and self.parent.family is not None:
-            self.report(lambda family: family.child_failed(self, failure))
+            order = self.obeyed
+            self.report(lambda family: family.child_failed(self, order, failure))
         elif self.spec.restart == "temporary":
             self.discard()
         else:
@@ -181,7 +183,8 @@ class Lifecycle(Lane):
             self.behaviour = None
             self.state = State.HALTED
             self.suspended = self.lane_waits = False
-            self.report(lambda family: family.child_halted(self))
+            order = self.obeyed
+            self.report(lambda family: family.child_halted(self, order))
 
         if self.closed:
             return
@@ -212,7 +215,8 @@ class Lifecycle(Lane):
             self.state = State.HALTED
             self._answer_stops()
             exited = Failure(FailureKind.BUG, ActorDeadError(f"{self} stopped by itself"), "exit", self.now())
-            self.report(lambda family: family.child_failed(self, exited))
+            order = self.obeyed
+            self.report(lambda family: family.child_failed(self, order, exited))
 
         self.leave()
         self._after_children(halted, close=False)
@@ -281,49 +285,56 @@ class Lifecycle(Lane):
         failure = trouble.failure if reason == "failed" and trouble is not None else None
         for item in items:
             self.bury(item, cause, failure)
-        self._answer_stops()
+        # Broken by hand: cells that live long enough to be frozen are never looked at by the collector again.
+        self.behaviour = None
+        self.runtime.cell_closed(self)
+        self.runtime.retire(self.dispatcher)
+        self.report(lambda family: family.child_closed(self, reason))
+        # Last, so that whoever hears of the end also finds it everywhere else.
         for _, instead in commands:
             if instead is not None:
                 instead()
         watchers, self.watchers = self.watchers, None
         for watcher in watchers or ():
             watcher(reason)
-        # Broken by hand: cells that live long enough to be frozen are never looked at by the collector again.
-        self.behaviour = None
-        self.runtime.cell_closed(self)
-        self.runtime.retire(self.dispatcher)
-        self.report(lambda family: family.child_closed(self, reason))
+        self._answer_stops()
 
     # Taken away from a turn that does not end.
 
-    def usurp(self) -> None:
+    def usurp(self) -> bool:
         """Take the cell from the thread that is stuck in its turn; the message in hand becomes a dead letter.
 
         Called by the supervisor. The thread itself cannot be ended: when its turn ever returns, it finds that the cell is
-        not its own any more, touches nothing, and ends. Until then it is counted among the dispatcher's lost threads.
+        not its own any more, touches nothing, and ends.
+
+        Returns:
+            False when no thread is in a turn of this cell, so that it will obey as soon as it gets one.
         """
         if not self.dispatcher.disown(self):
-            return
+            return False
         item, self.current = self.current, None
         if item is not None:
             self.troubled().dead += 1
             if item[1] is not None:
                 refuse(item[1], ActorDeadError(f"{self} was stuck and has been replaced"))
             self.runtime.dead_letters.record(self.path, item[0], "abandoned")
+        self.note("abandoned")
+        return True
 
-    def usurp_halted(self) -> None:
+    def usurp_halted(self) -> bool:
         """As `usurp`, leaving the cell halted and ready to be rebuilt."""
-        self.usurp()
+        if not self.usurp():
+            return False
+        self.ordered += 1
         self.leave()
         self.behaviour = None
         self.state = State.HALTED
         self.release_turn()
-        self.report(lambda family: family.child_halted(self))
+        return True
 
     def abandon(self) -> None:
         """Close this cell and everything below it from outside."""
         for below in self.family.members() if self.family is not None else []:
             below.abandon()
-        self.note("abandoned")
         self.usurp()
         self.shut("abandoned")

@@ -87,7 +87,7 @@ def _one_down(members: Sequence[Member], phase: Phase) -> list[Step]:
         place = members[index].place
         if place in done:
             continue
-        if place in (Place.UP, Place.DOWN):
+        if place is not Place.GOING_DOWN:
             return [Step("close" if phase is Phase.CLOSING else "halt", index)]
         return []
     return []

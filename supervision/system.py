@@ -17,6 +17,7 @@ from supervision.account import Account
 from supervision.actor import set_default_starter
 from supervision.budget import Budget
 from supervision.cell import Cell
+from supervision.cellstate import CellState
 from supervision.clock import Clock
 from supervision.context import family_of, ref_of
 from supervision.dispatcher import Dispatcher
@@ -134,11 +135,13 @@ class System(Runtime):
         """Stop a supervised actor for good and wait until it is gone. A `permanent` child does not come back from this."""
         cell = _cell(ref)
         gone: Future[None] = Future()
-        cell.watch(lambda _: gone.set(None))
         parent = cell.parent
         if parent is None:
+            cell.watch(lambda _: gone.set(None))
             cell.post(lambda: cell.drain(cell.stop))
         else:
+            # By way of the parent, so that its name is free again when this returns.
+            cell.watch(lambda _: _or_now(parent, lambda: gone.set(None)))
             parent.post(lambda: family_of(parent).stop_child(cell.name))
         self.wait(gone)
 
@@ -268,6 +271,11 @@ def _cell(ref: pykka.ActorRef[Any]) -> Cell:
     if not isinstance(ref, ActorRef):
         raise TypeError("not an actor of this runtime")
     return ref.cell
+
+
+def _or_now(cell: CellState, action: Callable[[], None]) -> None:
+    if not cell.post(action, action):
+        action()
 
 
 _default: list[System] = []
