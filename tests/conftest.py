@@ -6,5 +6,6 @@ pytest_plugins = [
     "tests.support.postgres",
     "tests.support.redis",
     "tests.support.kafka",
+    "tests.support.apache_kafka",
     "tests.support.faults",
 ]
