@@ -124,6 +124,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         for via, speed in self.speeds.items():
             for name, found in ((f"{via} to commit", speed.to_commit), (f"{via} to screen", speed.to_screen)):
                 if found.samples:
-                    meaning = f"half of {found.samples:,} payments; 99 of 100 within {found.p99:.1f} ms"
+                    meaning = f"median of {found.samples:,}; 99 of 100 within {found.p99:.1f} ms"
                     table.add_row(name, f"{found.p50:.1f} ms", meaning)
         return table

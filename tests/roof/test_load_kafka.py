@@ -88,6 +88,14 @@ def test_the_embedded_broker_is_not_fed_beyond_what_it_keeps(topic, commit):
     assert not waiter.is_alive()
 
 
+def test_a_service_that_consumes_nothing_is_named(monkeypatch, topic):
+    monkeypatch.setattr(librdkafka, "_STUCK_AFTER_S", 0.2)
+    for _ in range(25):
+        topic.send("one-student", b"x" * 100_000)
+    with pytest.raises(ServiceAway, match="consumed nothing"):
+        topic.wait_for_room()
+
+
 def test_a_feeder_counts_what_it_sent(topic):
     sent = [Delivery(f"p{number}", "student", b"{}", Via.KAFKA, first=True) for number in range(30)]
     feeder = Feeder(topic=topic)

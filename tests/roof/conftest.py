@@ -1,0 +1,47 @@
+"""The group of the roof's whole runs, and a node to run them against."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from kcactors.child import ChildNode
+from kcactors.embedded.ports import candidates
+
+JWT_SECRET = "roof-jwt-secret-of-32-characters-and-more"
+WEBHOOK_SECRET = "roof-webhook-secret"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "whole: pushes payments through everything; seconds each (-m 'not whole')"
+    )
+
+
+@pytest.fixture
+def node_settings(
+    database_url, redis_url, kafka_bootstrap, kafka_api_version, payment_topic, business_topic, consumer_group
+):
+    """Settings of a node on the session's servers, with a database and topics of the test's own."""
+    return {
+        "KCACTORS_DATABASE_URL": database_url,
+        "KCACTORS_REDIS_URL": redis_url,
+        "KCACTORS_KAFKA_BOOTSTRAP": kafka_bootstrap,
+        "KCACTORS_KAFKA_API_VERSION": kafka_api_version,
+        "KCACTORS_KAFKA_PAYMENT_TOPIC": payment_topic,
+        "KCACTORS_KAFKA_BUSINESS_TOPIC": business_topic,
+        "KCACTORS_KAFKA_GROUP_ID": consumer_group,
+        "KCACTORS_JWT_SECRET": JWT_SECRET,
+        "KCACTORS_WEBHOOK_SECRETS_KC": WEBHOOK_SECRET,
+        "KCACTORS_GATEWAY_DRAIN_S": "0.2",
+    }
+
+
+@pytest.fixture
+def node(node_settings, tmp_path) -> Iterator[ChildNode]:
+    """A ready node as a process of its own."""
+    child = ChildNode(next(candidates()), node_settings, log=tmp_path / "node.log")
+    try:
+        child.wait_ready()
+        yield child
+    finally:
+        child.stop()
