@@ -178,10 +178,13 @@ class Simulation:
     def run(self, duration_s: float) -> None:
         """Let `duration_s` virtual seconds pass, with everything that happens in them."""
         end_s = self.clock.monotonic() + duration_s
-        self.settle()
-        while (due_s := self.system.timers.next_due_s()) is not None and due_s <= end_s:
+        while True:
+            # Settled before each look: what runs now may set timers of its own.
+            self.settle()
+            due_s = self.system.timers.next_due_s()
+            if due_s is None or due_s > end_s:
+                break
             self.step()
-        self.settle()
         self.clock.move_to(end_s)
 
     def run_until(self, done: Callable[[], bool], timeout_s: float | None = None) -> None:

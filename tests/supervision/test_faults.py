@@ -354,8 +354,10 @@ def test_a_stuck_actor_on_the_shared_dispatcher_does_not_hold_up_the_others(make
     other = system.start_child(None, ChildSpec("other", lambda: Child([])))
     ref.tell(lambda child: gate.wait(30))
     assert other.ask("alive", timeout=PATIENCE_S) == "alive"
-    assert [incident.path for incident in system.vitals.incidents() if incident.kind == "stuck"] == ["child"]
     gate.set()
+    wait_until(
+        lambda: [one.path for one in system.vitals.incidents() if one.kind == "stuck"] == ["child"], PATIENCE_S
+    )
     assert ref.ask("back", timeout=PATIENCE_S) == "back"
 
 
