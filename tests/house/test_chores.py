@@ -1,5 +1,6 @@
 """The chores behind make, and the locked requirements they install."""
 
+import itertools
 import re
 import subprocess
 import tomllib
@@ -50,10 +51,8 @@ def test_a_lock_holds_nothing_but_pins_with_hashes(lock):
 
 def test_the_locks_agree_with_each_other_and_cover_what_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    declared = [
-        *project["project"]["dependencies"],
-        *sum(project["project"]["optional-dependencies"].values(), []),
-    ]
+    extras = project["project"]["optional-dependencies"].values()
+    declared = [*project["project"]["dependencies"], *itertools.chain(*extras)]
     names = {re.split(r"[\[<>=!; ]", requirement)[0].lower().replace("_", "-") for requirement in declared}
     test = pins("test")
     assert names <= set(test)
