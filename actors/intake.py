@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from actors.messages import Deliver, Park
 from actors.protocol.outcome import Outcome, Settled, Source
-from actors.protocol.payments import PaymentEvent
+from actors.protocol.payments import PaymentEvent, lane_key
 from actors.protocol.undecodable import Undecodable
 from supervision import ActorDeadError, ActorRef, Clock, Failure, MailboxFull, Router
 
@@ -51,7 +50,7 @@ class Intake:
             source.settle(Settled(Outcome.REFUSED, detail="draining"))
             return
         try:
-            self._students.tell(str(event.student_id), deliver)
+            self._students.tell(lane_key(event), deliver)
         except MailboxFull:
             source.settle(Settled(Outcome.REFUSED, detail="mailbox full"))
         except ActorDeadError:
@@ -91,7 +90,7 @@ class Intake:
                 event.provider,
                 event.event_id,
                 event.payment_id,
-                UUID(key),
+                event.student_id,
                 {"attempts": failure.attempts},
             )
         )

@@ -8,11 +8,18 @@ from uuid import UUID
 import msgspec
 
 from actors.protocol.outcome import Settled, Source
-from actors.protocol.payments import PaymentEvent, PaymentSucceeded
+from actors.protocol.payments import (
+    PaymentDisputed,
+    PaymentEvent,
+    PaymentNoticed,
+    PaymentRefunded,
+    PaymentSucceeded,
+    RefundReported,
+)
 from supervision import ActorRef
 
 EffectKey = tuple[str, str, str]
-"""What may happen once: ``(kind, provider, id)``, the id of a payment or of a refund."""
+"""What may happen once: ``(kind, provider, id)``, the id of a payment, a refund, a dispute or a notice."""
 
 
 class Deliver(msgspec.Struct, frozen=True):
@@ -57,7 +64,7 @@ class Park(msgspec.Struct, frozen=True):
     event_id: str | None = None
     payment_id: str | None = None
     student_id: UUID | None = None
-    origin: dict[str, str | int] = {}  # noqa: RUF012  (msgspec copies an empty default for each instance)
+    origin: dict[str, str | int] = {}
 
 
 class Allocate(msgspec.Struct, frozen=True):
@@ -79,6 +86,14 @@ class ServeWaitlist(msgspec.Struct, frozen=True):
 
 def effect_key(event: PaymentEvent) -> EffectKey:
     """What this event may make happen once."""
-    if isinstance(event, PaymentSucceeded):
-        return ("payment", event.provider, event.payment_id)
-    return ("refund", event.provider, event.refund_id)
+    match event:
+        case PaymentSucceeded():
+            return ("payment", event.provider, event.payment_id)
+        case PaymentRefunded():
+            return ("refund", event.provider, event.refund_id)
+        case RefundReported():
+            return ("refund", event.provider, event.refund_id or f"upto:{event.payment_id}:{event.amount}")
+        case PaymentDisputed():
+            return ("dispute", event.provider, event.dispute_id)
+        case PaymentNoticed():
+            return ("notice", event.provider, event.event_id)

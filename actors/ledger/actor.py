@@ -15,12 +15,15 @@ import msgspec
 from actors.ledger.batch import Message, Verdict, decode, encode, split
 from actors.messages import Park, Write, Written
 from actors.protocol.envelope import LoggedEvent
+from actors.protocol.events import CourseAccessRevoked
 from actors.protocol.outcome import Outcome, Settled
 from actors.store.connection import Connection
 from actors.store.errors import BadData, Contended, DatabaseAway, StoreFault
 from supervision import Actor, ActorDeadError, DependencyUnavailable
 
 logger = logging.getLogger(__name__)
+
+PLACE_FREED = CourseAccessRevoked.__struct_config__.tag
 
 CONTENDED_TRIES = 5
 """Lost races in a row before the batch waits at the head of the mailbox instead of trying at once."""
@@ -109,6 +112,8 @@ class Ledger(Actor):
         if applied.events:
             self._announce(applied.events)
         self._answer(batch, applied.verdicts)
+        if any(event.type == PLACE_FREED for event in applied.events):
+            self._serve_waitlist()
 
     def _halve(self, batch: list[Message], reason: str) -> None:
         """One message spoils the batch: find it by halves, park it, and let the others pass."""
@@ -126,17 +131,11 @@ class Ledger(Actor):
         self._tell(message, Settled(Outcome.PARKED, detail=reason))
 
     def _answer(self, batch: list[Message], verdicts: list[Verdict]) -> None:
-        refunded = False
         for verdict in verdicts:
-            write = batch[verdict.i]
-            settled = verdict.settled()
-            refunded = refunded or settled.outcome is Outcome.REFUNDED
-            self._tell(write, settled, allocate=verdict.allocate)
+            self._tell(batch[verdict.i], verdict.settled(), allocate=verdict.allocate)
         for message in batch:
             if isinstance(message, Park):
                 self._tell(message, Settled(Outcome.PARKED, detail=message.reason))
-        if refunded:
-            self._serve_waitlist()
 
     def _refuse(self, batch: list[Message], reason: str) -> None:
         for message in batch:

@@ -6,12 +6,13 @@ Identity is ``(provider, payment_id)``, never the delivery: two event ids for on
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
+from actors.protocol.ids import purchase_id
 from actors.protocol.undecodable import Undecodable, refuse_text_postgres_cannot_hold
 
 AMOUNT_MINOR_MAX = 2**53 - 1
@@ -22,9 +23,12 @@ Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^
 
 Provider: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 AmountMinor: TypeAlias = Annotated[int, Meta(ge=0, le=AMOUNT_MINOR_MAX)]
+RefundMinor: TypeAlias = Annotated[int, Meta(ge=1, le=AMOUNT_MINOR_MAX)]
 Currency: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
 Tier: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
 Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
+
+_Event = TypeVar("_Event")
 
 
 class PaymentSucceeded(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="PAYMENT_SUCCEEDED"):
@@ -54,24 +58,95 @@ class PaymentRefunded(msgspec.Struct, frozen=True, kw_only=True, tag_field="type
     payment_id: Key
     refund_id: Key
     student_id: UUID
-    amount: Annotated[int, Meta(ge=1, le=AMOUNT_MINOR_MAX)]
+    amount: RefundMinor
     currency: Currency
     occurred_at: Moment
 
 
-PaymentEvent: TypeAlias = PaymentSucceeded | PaymentRefunded
+class RefundReported(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="REFUND_REPORTED"):
+    """A provider's word about money given back, where it does not name the student or speaks of the sum so far.
 
-_decoder: msgspec.json.Decoder[PaymentEvent] = msgspec.json.Decoder(PaymentSucceeded | PaymentRefunded)
+    With ``refund_id``, ``amount`` is that refund's; without, it is everything that the payment has given back by now,
+    so that two partial refunds are two statements. Both may come for one refund, in any order: it counts once.
+    """
+
+    event_id: Key
+    provider: Provider
+    payment_id: Key
+    refund_id: Key | None = None
+    student_id: UUID | None = None
+    amount: RefundMinor
+    currency: Currency
+    occurred_at: Moment
 
 
-def decode_payment(raw: bytes) -> PaymentEvent:
+class PaymentDisputed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="PAYMENT_DISPUTED"):
+    """The payer's bank disputes a payment, or has decided. Identity is ``(provider, dispute_id)``.
+
+    ``open`` holds the purchase, ``won`` restores it, ``lost`` ends its access; it only goes forward in this order.
+    """
+
+    event_id: Key
+    provider: Provider
+    payment_id: Key
+    dispute_id: Key
+    student_id: UUID | None = None
+    status: Literal["open", "won", "lost"]
+    amount: AmountMinor
+    currency: Currency
+    occurred_at: Moment
+
+
+class PaymentNoticed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="PAYMENT_NOTICED"):
+    """Something that a provider told and that makes no purchase; kept as a mark.
+
+    ``name`` is the provider's own type. ``state`` is what the payment has come to, if it was about one: ``partial`` is
+    a part of an order, ``captured`` is money taken without a word for whom. ``failed_refund_id`` is a refund that was
+    not carried out after all.
+    """
+
+    event_id: Key
+    provider: Provider
+    name: Key
+    payment_id: Key | None = None
+    student_id: UUID | None = None
+    state: Literal["failed", "authorized", "returned", "partial", "captured"] | None = None
+    failed_refund_id: Key | None = None
+    occurred_at: Moment
+
+
+PaymentEvent: TypeAlias = (
+    PaymentSucceeded | PaymentRefunded | RefundReported | PaymentDisputed | PaymentNoticed
+)
+"""What goes through the house. From the topic and our own platform's webhook only the first two may come."""
+
+_decoder: msgspec.json.Decoder[PaymentSucceeded | PaymentRefunded] = msgspec.json.Decoder(
+    PaymentSucceeded | PaymentRefunded
+)
+_decoder_of_kept: msgspec.json.Decoder[PaymentEvent] = msgspec.json.Decoder(PaymentEvent)
+
+
+def decode_payment(raw: bytes) -> PaymentSucceeded | PaymentRefunded:
     """Read one payment event from its JSON bytes; unknown fields are ignored.
 
     Raises:
         Undecodable: with the field and the reason, for anything that cannot become a purchase or a refund.
     """
+    return _decode(_decoder, raw)
+
+
+def decode_kept(raw: bytes) -> PaymentEvent:
+    """Read what was parked as an event of any kind, for a retry.
+
+    Raises:
+        Undecodable: as :func:`decode_payment`.
+    """
+    return _decode(_decoder_of_kept, raw)
+
+
+def _decode(decoder: msgspec.json.Decoder[_Event], raw: bytes) -> _Event:
     try:
-        event = _decoder.decode(raw)
+        event = decoder.decode(raw)
         refuse_text_postgres_cannot_hold(raw)
     except msgspec.ValidationError as error:
         raise Undecodable.from_validation(error) from error
@@ -85,5 +160,10 @@ def decode_payment(raw: bytes) -> PaymentEvent:
 
 
 def payment_key(event: PaymentEvent) -> tuple[str, str]:
-    """What makes two deliveries the same payment."""
-    return (event.provider, event.payment_id)
+    """What makes two deliveries the same payment; a notice about none stands for itself."""
+    return (event.provider, event.payment_id or f"event:{event.event_id}")
+
+
+def lane_key(event: PaymentEvent) -> str:
+    """Whose actor takes this event: its student's; where nobody is named, the one that the payment would be called."""
+    return str(event.student_id) if event.student_id else purchase_id(*payment_key(event))

@@ -1,7 +1,7 @@
 """What a student's actor knows to be done: whole effects, never marks.
 
-An effect carries the facts that it was made of, so that a duplicate is told from a conflict without asking the database.
-It is true because purchases are never deleted; it is forgotten whenever the database may have become another one.
+An effect carries the facts that it was made of, so that a duplicate is told from a conflict without the database. It
+is true because purchases are never deleted; it is forgotten whenever the database may have become another one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 from actors.messages import EffectKey, effect_key
 from actors.protocol.outcome import Outcome, Settled
-from actors.protocol.payments import PaymentEvent, PaymentSucceeded
+from actors.protocol.payments import PaymentDisputed, PaymentEvent, PaymentNoticed, PaymentSucceeded
 
 Facts = tuple[object, ...]
 
@@ -22,9 +22,15 @@ STANDS = frozenset({Outcome.CREATED, Outcome.EXISTS, Outcome.RECOVERED, Outcome.
 
 def facts(event: PaymentEvent) -> Facts:
     """What must be equal for two events to be the same effect."""
-    if isinstance(event, PaymentSucceeded):
-        return (event.student_id, event.course_id, event.tier, event.amount, event.currency)
-    return (event.student_id, event.payment_id, event.amount, event.currency)
+    match event:
+        case PaymentSucceeded():
+            return (event.student_id, event.course_id, event.tier, event.amount, event.currency)
+        case PaymentDisputed():
+            return (event.student_id, event.payment_id, event.status)
+        case PaymentNoticed():
+            return (event.payment_id, event.state, event.failed_refund_id)
+        case _:
+            return (event.student_id, event.payment_id, event.amount, event.currency)
 
 
 class Effect(msgspec.Struct, frozen=True):

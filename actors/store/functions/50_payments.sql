@@ -18,24 +18,33 @@ returns text language sql immutable return
 create function kc.promises_purchase(type text, outcome text) returns boolean language sql immutable return
     coalesce(type, 'PAYMENT_SUCCEEDED') = 'PAYMENT_SUCCEEDED' and coalesce(outcome, '') not in ('parked', 'conflict', 'ignored', 'pending');
 
-create function kc.take_payments(msgs kc.payment_msg[], at timestamptz) returns kc.verdict[] language plpgsql as $$
+-- What a payment may have been before it was captured, least first; forward only. `expected`: something about it came first.
+create function kc.payment_rank(state text) returns integer language sql immutable strict
+return array_position(array['expected', 'created', 'failed', 'authorized', 'returned', 'partial', 'captured'], state);
+
+-- places: trainers that lose an allocation by this; the caller frees them when all other rows are locked.
+create function kc.take_payments(msgs kc.payment_msg[], at timestamptz, inout places uuid[], out verdicts kc.verdict[])
+language plpgsql as $$
 declare
-    verdicts kc.verdict[] := '{}';
     more kc.verdict[];
     refused uuid[] := '{}';     -- purchases that must not be: unknown course, or other facts than those that stand
-    seen uuid[];                -- payment stood before
+    seen uuid[];                -- a row of the payment stood before
+    facts_stood uuid[];
+    known uuid[];               -- when we came there was such a row, and it said that it was captured and for whom
     marked uuid[];              -- somebody marked it as processed before
     born uuid[];
     half_done uuid[];
+    early uuid[];               -- purchases that something waited for: refunds, disputes
+    gone uuid[] := '{}';        -- of these, those without any claim to access
     drafts kc.event_draft[];
+    inserted integer;
 begin
+    verdicts := '{}';
     select array_agg(row(m.i, 'parked', null, 'course_id: unknown course ' || m.course_id, false)::kc.verdict), array_agg(m.purchase_id)
         into more, refused from unnest(msgs) m where not exists (select from course c where c.course_id = m.course_id);
     verdicts := verdicts || coalesce(more, '{}');
     refused := coalesce(refused, '{}');
 
-    select coalesce(array_agg(m.purchase_id), '{}') into seen
-        from unnest(msgs) m join payment p using (provider, payment_id);
     -- two joins, not one condition with "or": that becomes a scan of the whole inbox
     select coalesce(array_agg(k.purchase_id), '{}') into marked from (
         select m.purchase_id from unnest(msgs) m join inbox b on b.provider = m.provider and b.payment_id = m.payment_id
@@ -45,25 +54,34 @@ begin
             where kc.promises_purchase(b.type, b.outcome)
     ) k;
 
-    if cardinality(seen) > 0 then
-        select array_agg(row(m.i, 'conflict', null, d.field, false)::kc.verdict), array_agg(m.purchase_id) into more, born
-            from unnest(msgs) m join payment p using (provider, payment_id)
-            cross join lateral kc.difference(m, p.student_id, p.course_id, p.tier, p.amount, p.currency) as d (field)
-            where d.field is not null and m.purchase_id <> all (refused);
-        verdicts := verdicts || coalesce(more, '{}');
-        refused := refused || coalesce(born, '{}');
-        -- forward only: an attempt that was seen before, or facts that another left out
-        update payment p set state = 'captured', student_id = m.student_id, course_id = m.course_id, tier = m.tier, amount = m.amount,
-                currency = m.currency, order_id = coalesce(p.order_id, m.order_id), captured_at = coalesce(p.captured_at, m.occurred_at), updated_at = at
-            from unnest(msgs) m where p.provider = m.provider and p.payment_id = m.payment_id and m.purchase_id <> all (refused)
-                and (p.state in ('created', 'authorized', 'failed') or p.student_id is null or p.course_id is null or p.tier is null
-                    or p.amount is null or p.currency is null);
-    end if;
+    -- Again when somebody else brought one of these payments since we looked.
+    loop
+        select coalesce(array_agg(m.purchase_id), '{}'),
+                coalesce(array_agg(m.purchase_id) filter (where p.student_id is not null and coalesce(kc.payment_rank(p.state), 9) >= 7), '{}')
+            into seen, facts_stood from unnest(msgs) m join payment p using (provider, payment_id);
+        known := coalesce(known, facts_stood);
+        if cardinality(seen) > 0 then
+            select array_agg(row(m.i, 'conflict', null, d.field, false)::kc.verdict), array_agg(m.purchase_id) into more, born
+                from unnest(msgs) m join payment p using (provider, payment_id)
+                cross join lateral kc.difference(m, p.student_id, p.course_id, p.tier, p.amount, p.currency) as d (field)
+                where d.field is not null and m.purchase_id <> all (refused);
+            verdicts := verdicts || coalesce(more, '{}');
+            refused := refused || coalesce(born, '{}');
+            -- forward only: an attempt that was seen before, or facts that another left out
+            update payment p set state = 'captured', student_id = m.student_id, course_id = m.course_id, tier = m.tier, amount = m.amount,
+                    currency = m.currency, order_id = coalesce(p.order_id, m.order_id), captured_at = coalesce(p.captured_at, m.occurred_at), updated_at = at
+                from unnest(msgs) m where p.provider = m.provider and p.payment_id = m.payment_id and m.purchase_id <> all (refused)
+                    and (kc.payment_rank(p.state) < 7 or p.student_id is null or p.course_id is null or p.tier is null
+                        or p.amount is null or p.currency is null);
+        end if;
 
-    insert into payment (provider, payment_id, state, student_id, course_id, tier, amount, currency, order_id, captured_at, updated_at)
-        select m.provider, m.payment_id, 'captured', m.student_id, m.course_id, m.tier, m.amount, m.currency, m.order_id, m.occurred_at, at
-        from unnest(msgs) m where m.purchase_id <> all (refused) and m.purchase_id <> all (seen) order by m.provider, m.payment_id
-        on conflict do nothing;
+        insert into payment (provider, payment_id, state, student_id, course_id, tier, amount, currency, order_id, captured_at, updated_at)
+            select m.provider, m.payment_id, 'captured', m.student_id, m.course_id, m.tier, m.amount, m.currency, m.order_id, m.occurred_at, at
+            from unnest(msgs) m where m.purchase_id <> all (refused) and m.purchase_id <> all (seen) order by m.provider, m.payment_id
+            on conflict do nothing;
+        get diagnostics inserted = row_count;
+        exit when inserted = (select count(*) from unnest(msgs) m where m.purchase_id <> all (refused) and m.purchase_id <> all (seen));
+    end loop;
 
     with inserted as (
         insert into purchase (purchase_id, provider, payment_id, student_id, course_id, tier, amount, currency, created_at)
@@ -88,19 +106,25 @@ begin
                 where e.purchase_id = p.purchase_id and e.type = 'PURCHASE_CREATED' limit 1) created on true
             left join lateral (select true as told from event e
                 where e.purchase_id = p.purchase_id and e.type = 'COURSE_ACCESS_GRANTED' limit 1) granted on true
-            cross join lateral (select (a.allocation_id is null and p.status in ('paid', 'partly_refunded'))
+            cross join lateral (select (a.allocation_id is null and p.status in ('paid', 'partly_refunded', 'on_hold'))
                 or created.told is null or (a.status = 'allocated' and granted.told is null)) as h (half)
             where m.purchase_id <> all (refused) and m.purchase_id <> all (born);
         verdicts := verdicts || coalesce(more, '{}');
     end if;
 
+    select coalesce(array_agg(distinct e.purchase_id), '{}') into early from (
+        select m.purchase_id from unnest(msgs) m join refund r using (provider, payment_id) where r.status = 'pending'
+        union all
+        select m.purchase_id from unnest(msgs) m join dispute d using (provider, payment_id)
+    ) e where e.purchase_id = any (born || half_done);
+    if cardinality(early) > 0 then
+        gone := array(select p.purchase_id from purchase p where p.purchase_id = any (early) and kc.is_taken_back(p));
+    end if;
+
     insert into allocation (allocation_id, purchase_id, student_id, course_id, requested_at)
         select m.allocation_id, p.purchase_id, p.student_id, p.course_id, at
         from unnest(msgs) m join purchase p using (provider, payment_id)
-        where (p.purchase_id = any (born) or p.purchase_id = any (half_done)) and p.status in ('paid', 'partly_refunded')
-            -- a refund that came first takes all of it back: no access may be granted
-            and p.amount > coalesce((select sum(r.amount) from refund r where r.provider = p.provider and r.payment_id = p.payment_id
-                and r.status = 'pending' and r.currency = p.currency and r.student_id = p.student_id having sum(r.amount) <= p.amount), -1)
+        where p.purchase_id = any (born || half_done) and p.purchase_id <> all (gone) and p.status in ('paid', 'partly_refunded', 'on_hold')
         order by m.provider, m.payment_id
         on conflict do nothing;
 
@@ -123,17 +147,17 @@ begin
                         and o.status in ('paid', 'partly_refunded', 'on_hold'))
         ) d;
         perform kc.append_events(drafts, at);
-        select array_agg(row(m.i, case when m.purchase_id = any (marked) or m.purchase_id = any (seen) then 'recovered' else 'created' end,
+        select array_agg(row(m.i, case when m.purchase_id = any (marked) or m.purchase_id = any (known) then 'recovered' else 'created' end,
                 m.purchase_id, null, exists (select from allocation a where a.purchase_id = m.purchase_id))::kc.verdict)
             into more from unnest(msgs) m where m.purchase_id = any (born);
         verdicts := verdicts || more;
-        perform kc.apply_waiting_refunds(m.provider, m.payment_id, at)
-            from (select distinct m.provider, m.payment_id from unnest(msgs) m join refund r using (provider, payment_id)
-                where m.purchase_id = any (born) and r.status = 'pending') m;
     end if;
     if cardinality(half_done) > 0 then
         perform kc.append_events(kc.missing_events(half_done), at);
     end if;
+    for settled in 1 .. cardinality(early) loop
+        places := places || kc.settle_early(early[settled], at);
+    end loop;
 
     insert into inbox as old (provider, event_id, payment_id, outcome, type, via, received_at)
         select distinct on (m.provider, m.event_id) m.provider, m.event_id, m.payment_id, v.outcome, 'PAYMENT_SUCCEEDED', m.via, at
@@ -155,7 +179,6 @@ begin
             from unnest(msgs) m join unnest(verdicts) v using (i)
             where m.parked_id is not null and parked.id = m.parked_id and parked.state = 'open' and v.outcome not in ('parked', 'conflict');
     end if;
-    return verdicts;
 end $$;
 
 -- The event as the contract writes it, for the parked row: a retry decodes it like a fresh delivery.

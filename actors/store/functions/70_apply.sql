@@ -11,24 +11,51 @@ create function kc.apply(batch jsonb) returns text language plpgsql volatile
 declare
     payments kc.payment_msg[] := array(select m from jsonb_populate_recordset(null::kc.payment_msg, batch -> 'payments') m);
     refunds kc.refund_msg[] := array(select m from jsonb_populate_recordset(null::kc.refund_msg, batch -> 'refunds') m);
+    disputes kc.dispute_msg[] := array(select m from jsonb_populate_recordset(null::kc.dispute_msg, batch -> 'disputes') m);
+    notices kc.notice_msg[] := array(select m from jsonb_populate_recordset(null::kc.notice_msg, batch -> 'notices') m);
     parks kc.park_msg[] := array(select m from jsonb_populate_recordset(null::kc.park_msg, batch -> 'parks') m);
     verdicts kc.verdict[] := '{}';
+    more kc.verdict[];
+    places uuid[] := '{}';
     lanes lane[] := '{}';
     at timestamptz;
 begin
-    if cardinality(payments) + cardinality(refunds) > 0 then
-        lanes := kc.lock_lanes(array(select student_id from unnest(payments) union select student_id from unnest(refunds)));
+    -- A provider need not say whose payment it speaks of. Where the purchase is not there to ask, nothing of a lane changes.
+    for k in 1 .. cardinality(refunds) loop
+        if refunds[k].student_id is null then
+            refunds[k].student_id := (select p.student_id from purchase p where p.provider = refunds[k].provider and p.payment_id = refunds[k].payment_id);
+        end if;
+    end loop;
+    for k in 1 .. cardinality(disputes) loop
+        if disputes[k].student_id is null then
+            disputes[k].student_id := (select p.student_id from purchase p where p.provider = disputes[k].provider and p.payment_id = disputes[k].payment_id);
+        end if;
+    end loop;
+    if cardinality(payments) + cardinality(refunds) + cardinality(disputes) > 0 then
+        lanes := kc.lock_lanes(array(select student_id from unnest(payments) union select student_id from unnest(refunds) where student_id is not null
+            union select student_id from unnest(disputes) where student_id is not null));
     end if;
     -- read after the wait for the lanes, so that the times of a lane do not run backwards
     at := clock_timestamp();
     if cardinality(payments) > 0 then
-        verdicts := kc.take_payments(payments, at);
+        select x.places, x.verdicts into places, verdicts from kc.take_payments(payments, at, places) x;
     end if;
     if cardinality(refunds) > 0 then
-        verdicts := verdicts || kc.take_refunds(refunds, at);
+        select x.places, x.verdicts into places, more from kc.take_refunds(refunds, at, places) x;
+        verdicts := verdicts || more;
+    end if;
+    if cardinality(disputes) > 0 then
+        select x.places, x.verdicts into places, more from kc.take_disputes(disputes, at, places) x;
+        verdicts := verdicts || more;
+    end if;
+    if cardinality(notices) > 0 then
+        verdicts := verdicts || kc.take_notices(notices, at);
     end if;
     if cardinality(parks) > 0 then
         perform kc.park(parks);
+    end if;
+    if cardinality(places) > 0 then
+        perform kc.free_places(places);
     end if;
     return json_build_object(
         'verdicts', (select coalesce(json_agg(json_build_array(v.i, v.outcome, v.purchase_id, v.detail, coalesce(v.allocate, false))), '[]')
