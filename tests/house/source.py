@@ -81,14 +81,15 @@ def room_of(target: str) -> str:
     return target.partition(".")[0]
 
 
-def calls(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """Name (the last part of a dotted one) and line of everything that is called."""
+def sleeps(tree: ast.AST) -> Iterator[ast.Call]:
+    """Every call of something named ``sleep``, but for sleeps of nothing, by which a coroutine lets others run."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            if isinstance(node.func, ast.Name):
-                yield node.func.id, node.lineno
-            elif isinstance(node.func, ast.Attribute):
-                yield node.func.attr, node.lineno
+            called = node.func
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            nothing = bool(node.args) and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0
+            if name == "sleep" and not nothing:
+                yield node
 
 
 def names(tree: ast.AST) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.source import ROOMS, ROOT, calls, code_lines, imports, modules, names, room_of, texts
+from tests.house.source import ROOMS, ROOT, code_lines, imports, modules, names, room_of, sleeps, texts
 
 DRIVERS = {
     "psycopg": ("actors.store",),
@@ -133,13 +133,18 @@ def test_no_sql_in_python_outside_the_store(house):
 
 def test_tests_never_sleep():
     sleeping = [
-        (path.relative_to(ROOT).as_posix(), line)
+        (path.relative_to(ROOT).as_posix(), call.lineno)
         for path in sorted((ROOT / "tests").rglob("*.py"))
         if path != ROOT / "tests" / "support" / "waiting.py"
-        for name, line in calls(ast.parse(path.read_bytes()))
-        if name == "sleep"
+        for call in sleeps(ast.parse(path.read_bytes()))
     ]
     assert sleeping == []
+
+
+def test_a_sleep_is_found_and_a_turn_of_the_loop_is_none():
+    source = "time.sleep(1)\nsleep(delay)\nawait asyncio.sleep(0)\ntime.sleep(0.0)\n"
+    tree = ast.parse(source, mode="exec", type_comments=False)
+    assert [call.lineno for call in sleeps(tree)] == [1, 2]
 
 
 def test_modules_stay_small():
