@@ -265,7 +265,11 @@ class DoorbellSubscriber:
         # A peer that vanished without a FIN leaves read_response waiting for ever.
         loop = asyncio.get_running_loop()
         while True:
+            asleep_at = loop.time()
             await asyncio.sleep(self._silence_s / 2)
+            if loop.time() - asleep_at > self._silence_s:
+                # This loop was held up: what Redis said meanwhile is still to be read.
+                self._heard_at = loop.time()
             silent_s = loop.time() - self._heard_at
             if silent_s > 2 * self._silence_s:
                 logger.warning("doorbell silent for %.1f s", silent_s)

@@ -51,12 +51,13 @@ def build_app(deps: GatewayDeps) -> Starlette:
 
 def _routes(deps: GatewayDeps) -> list[BaseRoute]:
     routes: list[BaseRoute] = [
+        # First, for a storm of reconnects comes here.
+        WebSocketRoute("/ws", websocket_endpoint),
         Route("/api/v1/webhooks/{provider}", webhook, methods=["POST"]),
         Route(STUDENT + "/learning", readroutes.learning),
         Route(STUDENT + "/home", readroutes.home),
         Route(STUDENT + "/events", readroutes.events),
         Route(STUDENT + "/stream", stream.stream),
-        WebSocketRoute("/ws", websocket_endpoint),
         Route("/ws", _not_an_upgrade),
         Route("/healthz", health.healthz),
         Route("/readyz", health.readyz),

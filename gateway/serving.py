@@ -64,7 +64,7 @@ class DiscreetUvicorn(logging.Filter):
 
     On DEBUG it shows the headers of handshakes and the text of frames, and both hold tokens: that level is closed, not
     only unset. A line for each socket that opens or closes says nothing that the metrics do not. Invalid UTF-8 is the
-    client's fault, so it needs no traceback.
+    client's fault, so it needs no traceback; a peer that leaves in the middle of its handshake is no error of ours.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -73,9 +73,12 @@ class DiscreetUvicorn(logging.Filter):
         text = record.getMessage()
         if record.exc_info and "Invalid UTF-8" in text:
             record.exc_info = None
+        if text.startswith(_PEER_LEFT):
+            return False
         return record.levelno > logging.INFO or not text.endswith(_EVERY_SOCKET)
 
 
+_PEER_LEFT = "ASGI callable returned without completing handshake"
 _EVERY_SOCKET = ("connection open", "connection closed", "[accepted]")
 _discreet = DiscreetUvicorn()
 

@@ -82,6 +82,9 @@ class TokenVerifier:
         return _claims(payload)
 
     async def _key_for(self, token: str) -> tuple[Any, tuple[str, ...]]:
+        if self._keys is None and self._secret is not None:
+            # The usual case needs no look at the header: anything but HS256 fails below.
+            return self._secret, SYMMETRIC
         header = jwt.get_unverified_header(token)
         if header.get("alg") in SYMMETRIC and self._secret is not None:
             return self._secret, SYMMETRIC
