@@ -5,10 +5,11 @@ from supervision.actor import Actor
 from supervision.backoff import NO_BACKOFF, Backoff
 from supervision.budget import Budget
 from supervision.clock import Clock, ManualClock, SystemClock
+from supervision.collector import Collector
 from supervision.context import Context, PipedFailure, Terminated
 from supervision.deadletters import DeadLetter, DeadLetters
-from supervision.directory import Directory, Router
 from supervision.deterministic import Simulation
+from supervision.directory import Directory, Router
 from supervision.errors import (
     ActorDeadError,
     ActorStartFailed,
@@ -48,6 +49,7 @@ __all__ = [
     "BudgetExhausted",
     "ChildSpec",
     "Clock",
+    "Collector",
     "Context",
     "DeadLetter",
     "DeadLetters",

@@ -17,7 +17,7 @@ from supervision.future import Future
 from supervision.ref import ActorRef
 from supervision.runtime import Runtime
 from supervision.spec import ChildSpec, SupervisorSpec
-from supervision.timers import Timer, Timers
+from supervision.timers import Timers
 
 
 @dataclass(frozen=True, slots=True)

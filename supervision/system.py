@@ -31,7 +31,6 @@ from supervision.snapshot import Node, node_of, snapshot
 from supervision.spec import ChildSpec, Strategy
 from supervision.supervisor import Supervisor
 
-
 logger = logging.getLogger(__name__)
 
 Order = Literal["oldest", "depth", "restarts"]

@@ -95,6 +95,8 @@ async def record(audit: Audit, deed: Deed) -> bool:
     try:
         await audit(deed)
     except Exception:
-        logger.exception("an operator's deed was not recorded: %s %s by %s", deed.command, deed.arguments, deed.who)
+        logger.exception(
+            "an operator's deed was not recorded: %s %s by %s", deed.command, deed.arguments, deed.who
+        )
         return False
     return True

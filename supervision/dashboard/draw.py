@@ -33,7 +33,9 @@ def mark(state: str) -> Markup:
     )
 
 
-def line(values: Sequence[float], label: str, *, width: int = 120, height: int = 24, slots: int = 0) -> Markup:
+def line(
+    values: Sequence[float], label: str, *, width: int = 120, height: int = 24, slots: int = 0
+) -> Markup:
     """A series as a filled line, the newest on the right; the highest value touches the top.
 
     Args:
@@ -87,7 +89,12 @@ def age(seconds: float | None) -> str:
     if seconds < 1:
         milliseconds = seconds * 1000
         return f"{milliseconds:.0f} ms" if milliseconds >= 9.95 else f"{milliseconds:.1f} ms"
-    for limit, unit_s, unit in ((60, 1, "s"), (3600, 60, "min"), (86400 * 2, 3600, "h"), (float("inf"), 86400, "d")):
+    for limit, unit_s, unit in (
+        (60, 1, "s"),
+        (3600, 60, "min"),
+        (86400 * 2, 3600, "h"),
+        (float("inf"), 86400, "d"),
+    ):
         if seconds < limit:
             value = seconds / unit_s
             return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"

@@ -10,7 +10,7 @@ from supervision.dashboard.describe import describe
 from supervision.dashboard.watch import Watch
 from supervision.mailbox import UNBOUNDED
 from supervision.ref import ActorRef
-from supervision.snapshot import Node, node_of
+from supervision.snapshot import Node, node_of, state_of
 from supervision.system import System
 
 QUEUE_SHOWN: Final = 10
@@ -162,3 +162,8 @@ def _standing(root: Cell) -> list[Cell]:
         if cell.family is not None and not hasattr(cell.family, "crowded"):
             waiting.extend(cell.family.members())
     return found
+
+
+def state(ref: ActorRef[Any]) -> str:
+    """The word for an actor's state."""
+    return state_of(ref.cell)

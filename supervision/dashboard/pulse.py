@@ -112,7 +112,9 @@ class Pulse:
             actors=below.actors,
             depth=below.depth,
             oldest_s=below.oldest_s,
-            restarts=sum(times for (_, what), times in list(system.vitals.counts.items()) if what == "restarted"),
+            restarts=sum(
+                times for (_, what), times in list(system.vitals.counts.items()) if what == "restarted"
+            ),
             dead_letters=system.dead_letters.total,
             parked=sum(times for (_, what), times in list(system.vitals.counts.items()) if what == "parked"),
             account=self._account,

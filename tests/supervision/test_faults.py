@@ -356,7 +356,8 @@ def test_a_stuck_actor_on_the_shared_dispatcher_does_not_hold_up_the_others(make
     assert other.ask("alive", timeout=PATIENCE_S) == "alive"
     gate.set()
     wait_until(
-        lambda: [one.path for one in system.vitals.incidents() if one.kind == "stuck"] == ["child"], PATIENCE_S
+        lambda: [one.path for one in system.vitals.incidents() if one.kind == "stuck"] == ["child"],
+        PATIENCE_S,
     )
     assert ref.ask("back", timeout=PATIENCE_S) == "back"
 
