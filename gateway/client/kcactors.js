@@ -13,7 +13,9 @@ const RECENT = 64;
 
 // Close code to policy; every code that is not here means: come back with backoff.
 const CLOSES = {
-  4000: ["reconnect"], 4001: ["refresh"], 4007: ["reconnect", 5_000],
+  4001: ["refresh"],
+  4002: ["reconnect", 1_000], 4003: ["reconnect", 1_000], 4004: ["reconnect", 1_000], 4005: ["reconnect", 1_000],
+  4006: ["reconnect", 1_000], 4007: ["reconnect", 5_000],
   4500: ["refresh_once"], 4501: ["stop"], 4502: ["stop"], 4503: ["stop"], 4504: ["stop"],
 };
 
@@ -153,9 +155,9 @@ export function createRealtime(options) {
   // Timers sleep with the tab, so everything that may end a sleep looks at the clock itself.
   function wake() {
     if (state === "waiting") { cancel("retry"); open(); }
-    else if (session && now() - heardAt > silence()) retry();
-    else if (socket && !session && now() - heardAt >= SLACK_MS * 2) retry();
-    else if (socket) timer("watchdog", silence(), wake);
+    else if (!socket) return;
+    else if (now() - heardAt >= silence()) retry();
+    else timer("watchdog", silence() - (now() - heardAt), wake);
   }
   const silence = () => (session?.ping ?? 10) * 1000 + SLACK_MS;
 
