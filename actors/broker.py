@@ -36,6 +36,8 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
         config: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap.split(","),
             "security_protocol": self.security_protocol,
+            # The library's 30 s would outlast most outages.
+            "reconnect_backoff_max_ms": 2_000,
         }
         if self.version is not None:
             config["api_version"] = self.version

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
+from actors.ingest.offsets import Window
 from actors.messages import Deliver, Park
 from actors.protocol.envelope import LoggedEvent
 from actors.protocol.outcome import Settled
@@ -53,6 +57,14 @@ class WorkMetrics:
         self._undecodable = Counter(
             "kcactors_kafka_undecodable", "Records that could not become an event", registry=registry
         )
+        self._wrong_keys = Counter(
+            "kcactors_kafka_wrong_keys", "Records under another key than their student's", registry=registry
+        )
+        self._breaker = Counter(
+            "kcactors_kafka_breaker_opened",
+            "Times that a partition parked too much and waited",
+            registry=registry,
+        )
         self._healed = Counter(
             "kcactors_reconciled",
             "Cases that the reconciler found and brought again",
@@ -97,7 +109,49 @@ class WorkMetrics:
         """One record cannot become an event."""
         self._undecodable.inc()
 
+    def wrong_key(self) -> None:
+        """One record lies under another key than its student's."""
+        self._wrong_keys.inc()
+
+    def breaker_opened(self) -> None:
+        """A partition parks too much and waits."""
+        self._breaker.inc()
+
     def reconciled(self, kind: str, cases: int) -> None:
         """So many cases of one kind were found and brought again."""
         if cases:
             self._healed.labels(kind).inc(cases)
+
+
+PARTITION_GAUGES: Final[dict[str, tuple[str, Callable[[Window, float], float]]]] = {
+    "lag_records": ("Records that do not stand yet, as far as is known", lambda w, _: w.lag),
+    "in_flight": ("Records without an answer", lambda w, _: w.in_flight),
+    "oldest_seconds": ("Age of the oldest record without an answer", lambda w, now_s: w.age_s(now_s)),
+    "committed_offset": ("What the brokers confirmed; -1 before the first commit", lambda w, _: w.committed),
+    "commit_age_seconds": (
+        "How long an offset has waited to be committed",
+        lambda w, now_s: w.commit_age_s(now_s),
+    ),
+    "paused": ("Whether the partition is at a bound or its breaker is open", lambda w, _: w.paused),
+}
+
+
+class PartitionMetrics(Collector):
+    """The partitions of the payment topic that this node owns now, read when somebody asks.
+
+    A partition that has moved away is not reported here any more: its new owner does.
+    """
+
+    def __init__(self, windows: Callable[[], Sequence[Window]], now: Callable[[], float]) -> None:
+        self._windows = windows
+        self._now = now
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge per figure, labelled with the partition."""
+        now_s = self._now()
+        windows = self._windows()
+        for name, (text, read) in PARTITION_GAUGES.items():
+            gauge = GaugeMetricFamily(f"kcactors_kafka_{name}", text, labels=("partition",))
+            for window in windows:
+                gauge.add_metric((str(window.topic_partition.partition),), float(read(window, now_s)))
+            yield gauge

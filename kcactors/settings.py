@@ -219,6 +219,19 @@ class Ingest(Group, frozen=True, kw_only=True):
     drain_s: Annotated[
         Seconds, Meta(description="for what is in flight when a partition moves or the node stops")
     ] = 5.0
+    stuck_s: Annotated[
+        Seconds, Meta(description="a call into the Kafka client that lasts longer is broken off")
+    ] = 20.0
+    parked_in_a_row_max: Annotated[
+        Count, Meta(description="parked records in a row after which a partition waits")
+    ] = 500
+    parked_ratio_max: Annotated[
+        float,
+        Meta(gt=0, le=1, description="share of parked records among the last 1,000 after which it waits"),
+    ] = 0.5
+    parked_pause_s: Annotated[
+        Seconds, Meta(description="how long it waits the first time; then twice as long each time")
+    ] = 10.0
 
 
 class Publisher(Group, frozen=True, kw_only=True):
@@ -256,7 +269,6 @@ class Http(Group, frozen=True, kw_only=True):
             },
         ),
     ] = ()
-
 
     dev_checkout: Annotated[
         bool, Meta(description="a checkout button on the learning page, for development only")

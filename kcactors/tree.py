@@ -1,12 +1,13 @@
 """The tree of one node: which actors there are, in which order they start, and what each is given.
 
-Started in this order and stopped in the reverse one: publisher first up and last down, so that whatever a ledger commits
-is brought out; ingest and gateway last up and first down, so that nothing comes in that nobody works on.
+Started in this order and stopped in the reverse one: publisher first up and last down, so that whatever a ledger
+commits is brought out; ingest and gateway last up and first down, so that nothing comes in that nobody works on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,12 +16,14 @@ from prometheus_client import CollectorRegistry
 from actors.allocation.actor import Allocator
 from actors.doorbell import DoorbellPublisher
 from actors.ingest.actor import Ingest, IngestLimits
-from actors.ingest.consumer import PaymentConsumer
+from actors.ingest.breaker import BreakerLimits
+from actors.ingest.consumer import Membership, PaymentConsumer
 from actors.ingest.offsets import WindowLimits, Windows
+from actors.ingest.watch import ClientCalls, IngestWatch
 from actors.intake import Intake
 from actors.ledger.actor import Ledger
 from actors.messages import ServeWaitlist, Write, Written
-from actors.metrics import WorkMetrics
+from actors.metrics import PartitionMetrics, WorkMetrics
 from actors.protocol.envelope import LoggedEvent
 from actors.protocol.outcome import Outcome, Settled
 from actors.publisher.announcer import Announcer, announcing
@@ -69,7 +72,8 @@ class Tree:
         self._roles = roles
         self._epoch = epoch
         self.metrics = WorkMetrics(registry)
-        self.windows = Windows()
+        self.windows = Windows(_breaker(settings))
+        registry.register(PartitionMetrics(self.windows.all, system.clock.monotonic))
         self._states: dict[str, bool] = {"redis": True}
         self._generations = [0] * settings.ledger.count
         self._start()
@@ -112,19 +116,19 @@ class Tree:
         self.intake = Intake(self.students, ledgers, system.clock)
         system.start_child(core, self.students.spec())
         if "ingest" in self._roles:
-            system.start_child(core, self._ingest_spec())
+            self._start_ingest(core)
         system.start_child(None, self._reconciler_spec())
 
     def _connection(self, role: str) -> Connection:
         return Connection(self._settings.database.url, role, self._settings.connection)
 
     def _state(self, name: str) -> Callable[[bool], None]:
-        def changed(up: bool) -> None:  # noqa: FBT001  (a callback with one fact)
-            if self._states.get(name) is not up:
-                self._states[name] = up
-                self.metrics.up.labels(name).set(up)
+        return partial(self._set_state, name)
 
-        return changed
+    def _set_state(self, name: str, up: bool) -> None:  # noqa: FBT001  (a callback with one fact)
+        if self._states.get(name) is not up:
+            self._states[name] = up
+            self.metrics.up.labels(name).set(up)
 
     def _announcer(self) -> Announcer:
         redis = self._settings.redis
@@ -204,34 +208,45 @@ class Tree:
             poison=PoisonPolicy(retries=settings.attempts_max - 1, park=park),
         )
 
-    def _ingest_spec(self) -> ChildSpec:
+    def _start_ingest(self, core: ActorRef[Any]) -> None:
         kafka, ingest = self._settings.kafka, self._settings.ingest
+        broker = kafka.broker()
+        member = Membership(
+            topic=kafka.payment_topic,
+            group_id=kafka.group_id,
+            client_id=self._settings.node.id,
+            drain_s=ingest.drain_s,
+            fetch_wait_ms=kafka.fetch_wait_ms,
+            session_timeout_ms=kafka.session_timeout_ms,
+            poll_max_records=ingest.poll_max_records,
+        )
         limits = IngestLimits(
             window=WindowLimits(in_flight_max=ingest.in_flight_max, span_max=ingest.span_max),
             commit_interval_s=ingest.commit_interval_s,
             drain_s=ingest.drain_s,
+            partitions=kafka.partitions,
         )
+        now = self._system.clock.monotonic
+        calls = ClientCalls(now)
 
-        def connect(windows: Windows) -> PaymentConsumer:
-            return PaymentConsumer(
-                kafka.broker(),
-                kafka.payment_topic,
-                kafka.group_id,
-                self._settings.node.id,
-                windows,
-                drain_s=ingest.drain_s,
-                fetch_wait_ms=kafka.fetch_wait_ms,
-                session_timeout_ms=kafka.session_timeout_ms,
-                poll_max_records=ingest.poll_max_records,
-            )
+        def connect() -> PaymentConsumer:
+            return PaymentConsumer(broker, member, self.windows, now, calls)
 
-        return ChildSpec(
+        spec = ChildSpec(
             "ingest",
-            lambda: Ingest(connect, self.intake, limits, self.metrics, self._state("kafka_in"), self.windows),
+            lambda: Ingest(connect, self.intake, limits, self.metrics, self._set_state),
             drain=False,
             stop_timeout_s=ingest.drain_s + 4.0,
             poison=PoisonPolicy(backoff=BROKER_BACKOFF),
         )
+        ref = self._system.start_child(core, spec)
+
+        def restart() -> None:
+            self.windows.claim()
+            self._system.restart(ref)
+
+        watch = ChildSpec("ingest-watch", lambda: IngestWatch(calls, restart, ingest.stuck_s), drain=False)
+        self._system.start_child(core, watch)
 
     def _reconciler_spec(self) -> ChildSpec:
         settings = self._settings.reconciler
@@ -258,3 +273,12 @@ def refuse(name: str, message: Any, failure: Failure) -> None:
         message.student.tell(Written(message.deliver, settled))
     else:
         message.source.settle(settled)
+
+
+def _breaker(settings: Settings) -> BreakerLimits:
+    ingest = settings.ingest
+    return BreakerLimits(
+        consecutive_max=ingest.parked_in_a_row_max,
+        ratio_max=ingest.parked_ratio_max,
+        pause_s=ingest.parked_pause_s,
+    )

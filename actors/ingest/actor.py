@@ -13,8 +13,9 @@ from typing import ClassVar, Protocol
 
 import msgspec
 
+from actors.failpoint import reach
 from actors.ingest.consumer import BrokerAway, PaymentConsumer, Record
-from actors.ingest.offsets import Window, WindowLimits, Windows
+from actors.ingest.offsets import Window, WindowLimits
 from actors.intake import Intake
 from actors.protocol.outcome import Outcome, Settled
 from actors.protocol.payments import decode_payment
@@ -24,16 +25,23 @@ from supervision import Actor, DependencyUnavailable
 logger = logging.getLogger(__name__)
 
 CYCLE = "cycle"
+LOOK_AT_TOPIC_S = 10.0
+KEYS_WRONG_FOR_S = 60.0
+"""How long a record under a wrong key is reported after the last one."""
 
 
 class IngestLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of the consumer; per partition it pauses at either bound of ``window`` and goes on at half of it."""
+    """Bounds of the consumer; per partition it pauses at either bound of ``window`` and goes on at half of it.
+
+    ``partitions`` is how many the topic should have; 0: any number.
+    """
 
     window: WindowLimits = WindowLimits()
     poll_s: float = 0.1
     commit_interval_s: float = 1.0
     drain_s: float = 5.0
     retry_s: float = 0.5
+    partitions: int = 0
 
 
 class Measure(Protocol):
@@ -45,25 +53,32 @@ class Measure(Protocol):
     def undecodable(self) -> None:
         """One record cannot become an event."""
 
+    def wrong_key(self) -> None:
+        """One record lies under another key than its student: others of the student may lie elsewhere."""
+
+    def breaker_opened(self) -> None:
+        """A partition parks too much and waits."""
+
 
 class Ingest(Actor):
     """See the module.
 
     Args:
         connect: makes the consumer; raises :class:`BrokerAway`.
-        on_state: told whether the brokers answer.
+        on_state: told by name what is well or not: ``kafka_in`` (the brokers answer), ``kafka_keys`` (records lie under
+            their student's id), ``kafka_partitions`` (as many as expected), ``kafka_parking`` (no partition parks too
+            much).
     """
 
     dispatcher: ClassVar[str] = "pinned"
 
     def __init__(
         self,
-        connect: Callable[[Windows], PaymentConsumer],
+        connect: Callable[[], PaymentConsumer],
         intake: Intake,
         limits: IngestLimits,
         measure: Measure,
-        on_state: Callable[[bool], None],
-        windows: Windows,
+        on_state: Callable[[str, bool], None],
     ) -> None:
         super().__init__()
         self._connect = connect
@@ -71,10 +86,11 @@ class Ingest(Actor):
         self._limits = limits
         self._measure = measure
         self._on_state = on_state
-        self._windows = windows
         self._consumer: PaymentConsumer | None = None
         self._refused: deque[tuple[float, Origin]] = deque()
         self._commit_due_s = 0.0
+        self._look_due_s = 0.0
+        self._wrong_key_s = float("-inf")
 
     def on_start(self) -> None:
         """Begin to cycle."""
@@ -86,11 +102,14 @@ class Ingest(Actor):
             logger.warning("ingest was told %s", type(message).__name__)
             return
         try:
-            self._cycle(self._ready())
+            if self._consumer is None:
+                self._consumer = self._connect()
+            self._cycle(self._consumer)
         except BrokerAway as error:
-            self._on_state(False)
+            self._on_state("kafka_in", False)  # noqa: FBT003  (what is so)
+            self._give_up()
             raise DependencyUnavailable(f"brokers away: {error}") from error
-        self._on_state(True)
+        self._on_state("kafka_in", True)  # noqa: FBT003
         self.actor_ref.tell(CYCLE)
 
     def on_stop(self) -> None:
@@ -98,41 +117,48 @@ class Ingest(Actor):
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             consumer.close(self._limits.drain_s + 2.0)
-        self._windows.close([w.topic_partition for w in self._windows.all()])
 
     def on_failure(self, *_: object) -> None:
         """An ingest that is made again joins anew; what was in flight is read again."""
-        self.on_stop()
+        self._give_up()
 
-    def _ready(self) -> PaymentConsumer:
-        if self._consumer is None:
-            self._consumer = self._connect(self._windows)
-        return self._consumer
+    def _give_up(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        self._refused.clear()
+        if consumer is not None:
+            consumer.give_up()
 
     def _cycle(self, consumer: PaymentConsumer) -> None:
         now_s = self.context.clock.monotonic()
         while self._refused and self._refused[0][0] <= now_s:
-            self._hand_on(self._refused.popleft()[1])
+            self._refused.popleft()[1].hand_on()
         if now_s >= self._commit_due_s:
             consumer.commit()
             self._commit_due_s = now_s + self._limits.commit_interval_s
-        window = self._limits.window
-        consumer.balance(lambda w: w.must_pause(window), lambda w: w.may_resume(window))
+        if now_s >= self._look_due_s:
+            self._look(consumer, now_s)
+        consumer.balance(self._limits.window)
         records = consumer.poll(self._limits.poll_s)
         if records:
+            reach("ingest.polled")
             self._measure.received(len(records))
-        for record in records:
-            self._take(record)
+            now_s = self.context.clock.monotonic()
+            for window, record in records:
+                if window.register(record.offset, now_s):
+                    Origin(self, window, record).hand_on()
+            reach("ingest.handed_on")
 
-    def _take(self, record: Record) -> None:
-        window = self._windows.get(record.partition)
-        if window is None:
-            # moved away while the records were on their way: whoever owns it reads them
-            return
-        window.register(record.offset, self.context.clock.monotonic())
-        self._hand_on(Origin(window, record, self._bring_again))
+    def _look(self, consumer: PaymentConsumer, now_s: float) -> None:
+        """What is slow to change: the shape of the topic, and whether it is filled as it should be."""
+        windows = consumer.windows.all()
+        self._look_due_s = now_s + (LOOK_AT_TOPIC_S if windows else 1.0)
+        if windows and self._limits.partitions:
+            self._on_state("kafka_partitions", consumer.partition_count() == self._limits.partitions)
+        self._on_state("kafka_keys", now_s - self._wrong_key_s > KEYS_WRONG_FOR_S)
+        self._on_state("kafka_parking", not any(w.breaker.is_open(now_s) for w in windows))
 
-    def _hand_on(self, origin: Origin) -> None:
+    def take(self, origin: Origin) -> None:
+        """Decode and hand on; the record is registered already."""
         record = origin.record
         raw = record.value or b""
         try:
@@ -145,27 +171,46 @@ class Ingest(Actor):
                 "offset": record.offset,
             }
             self._intake.park(raw, reason, origin, provider="kafka", origin=place)
-        else:
-            self._intake.submit(event, origin, via="kafka")
+            return
+        if record.key is None or record.key.decode(errors="replace").lower() != str(event.student_id):
+            # Still correct, since the database decides; but two nodes may work for this student at once.
+            self._wrong_key_s = self.context.clock.monotonic()
+            self._measure.wrong_key()
+            self._on_state("kafka_keys", False)  # noqa: FBT003
+        self._intake.submit(event, origin, via="kafka")
 
-    def _bring_again(self, origin: Origin) -> None:
+    def bring_again(self, origin: Origin) -> None:
         """Called from any thread: the message was refused, nothing was written, its offset stays in flight."""
         self._refused.append((self.context.clock.monotonic() + self._limits.retry_s, origin))
+
+    def settled(self, window: Window, *, parked: bool) -> None:
+        """Called from any thread: one record has its answer."""
+        if window.breaker.note(self.context.clock.monotonic(), parked=parked):
+            logger.error("%s parks too much: reading on later", window.topic_partition)
+            self._measure.breaker_opened()
+            self._on_state("kafka_parking", False)  # noqa: FBT003
 
 
 class Origin:
     """A record's place, as the source of its message."""
 
-    __slots__ = ("_bring_again", "_window", "record")
+    __slots__ = ("_ingest", "_window", "record")
 
-    def __init__(self, window: Window, record: Record, bring_again: Callable[[Origin], None]) -> None:
+    def __init__(self, ingest: Ingest, window: Window, record: Record) -> None:
+        self._ingest = ingest
         self._window = window
-        self._bring_again = bring_again
         self.record = record
+
+    def hand_on(self) -> None:
+        """Hand the record on, unless its partition moves: then its next owner reads it."""
+        if self._window.take_up(self.record.offset):
+            self._ingest.take(self)
 
     def settle(self, settled: Settled) -> None:
         """Complete the offset, or have the message brought again."""
-        if settled.outcome is Outcome.REFUSED:
-            self._bring_again(self)
-        else:
+        if settled.outcome is not Outcome.REFUSED:
             self._window.complete(self.record.offset)
+            self._ingest.settled(self._window, parked=settled.outcome is Outcome.PARKED)
+        else:
+            self._window.put_aside(self.record.offset)
+            self._ingest.bring_again(self)

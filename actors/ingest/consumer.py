@@ -1,114 +1,169 @@
 """The consumer of payment events: the only place that knows kafka-python's consumer, and its traps.
 
-What the traps are is measured in the project's research of kafka-python 3.0.12: the rebalance listener runs on the
-client's IO thread, where nothing may block, so it is asynchronous and commits with ``commit_async``; the cooperative
-assignor keeps its memory when membership is lost, so it is cleared by hand.
+What the traps are was read in and tried with kafka-python 3.0.12:
+
+* the rebalance listener runs on the client's IO thread, where nothing may block, so it is asynchronous, waits on the
+  client's own loop and commits with ``commit_async``, within bounds;
+* the cooperative assignor keeps its memory when membership is lost (KAFKA-14639 in the Java client), so it is cleared;
+* while the group rebalances ``poll`` returns nothing, also of partitions that stay, so those are fetched beside it;
+* a call can wait for ever for an IO thread that does not answer (dpkp/kafka-python#3121), so it can be broken off;
+* after an error nobody knows which records the client has passed over: it is given up and made anew, and reads on from
+  what was committed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import time
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import KafkaError
+from kafka.errors import KafkaConnectionError, KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
 from actors.broker import Broker
-from actors.ingest.offsets import Window, Windows
+from actors.failpoint import reach
+from actors.ingest.offsets import Window, WindowLimits, Windows
+from actors.ingest.watch import ClientCalls
 
 logger = logging.getLogger(__name__)
 
 DRAIN_LOOK_S = 0.02
+BOOTSTRAP_MS = 5_000
+COMMIT_S = 3.0
+"""For the commit of partitions that leave: the group waits for us meanwhile."""
 
 
 class Record(NamedTuple):
-    """One record, as far as we read it. ``timestamp_ms`` is the producer's or the broker's."""
+    """One record, as far as we read it."""
 
     partition: TopicPartition
     offset: int
+    key: bytes | None
     value: bytes | None
-    timestamp_ms: int
 
 
 class BrokerAway(Exception):
-    """The brokers cannot be reached now."""
+    """The client cannot go on: brokers away, an error of its own, or a call that was broken off."""
+
+
+class Membership(msgspec.Struct, frozen=True, kw_only=True):
+    """How to be a member of the group.
+
+    ``drain_s``: how long moved partitions may take to finish what is in flight. ``session_timeout_ms``: silence after
+    which the group gives our partitions away. ``fetch_wait_ms``: how long the broker may hold back an empty fetch.
+    """
+
+    topic: str
+    group_id: str
+    client_id: str
+    drain_s: float = 5.0
+    fetch_wait_ms: int = 25
+    session_timeout_ms: int = 45_000
+    poll_max_records: int = 1_000
+
+    @property
+    def heartbeat_ms(self) -> int:
+        """A member hears of a rebalance with its next heartbeat, and all wait for the last one to hear."""
+        return max(100, min(1_000, self.session_timeout_ms // 6))
+
+    @property
+    def silence_max_ms(self) -> int:
+        """A member that beats but does not poll holds up every rebalance for so long, at most."""
+        return max(30_000, 2 * self.session_timeout_ms)
 
 
 class PaymentConsumer:
-    """A member of the consumer group. Used by one thread; windows are shared with the listener.
+    """A member of the consumer group. Its public methods are for one thread.
 
     Args:
-        drain_s: how long moved partitions may take to finish what is in flight.
-        on_change: told after every change of the assignment.
+        windows: claimed for this consumer's life.
+        now: monotonic seconds.
+        calls: where the watchdog sees how long a call into the client lasts.
+
+    Raises:
+        BrokerAway: no broker answers.
     """
 
     def __init__(
         self,
         broker: Broker,
-        topic: str,
-        group_id: str,
-        client_id: str,
+        member: Membership,
         windows: Windows,
-        *,
-        drain_s: float = 5.0,
-        fetch_wait_ms: int = 25,
-        session_timeout_ms: int = 45_000,
-        poll_max_records: int = 1_000,
-        on_change: Callable[[], None] = lambda: None,
+        now: Callable[[], float],
+        calls: ClientCalls,
     ) -> None:
         self.windows = windows
-        self._drain_s = drain_s
-        self._on_change = on_change
+        self._member = member
+        self._now = now
+        self._life = windows.claim()
         self._assignor = CooperativeStickyAssignor()
         self._commit: Any = None
         self._commit_since_s = 0.0
-        try:
-            self._consumer = KafkaConsumer(
-                client_id=client_id,
-                group_id=group_id,
+        self._calls = calls
+        with self._client_call():
+            self._client = _Client(
+                client_id=member.client_id,
+                group_id=member.group_id,
                 auto_offset_reset="earliest",  # the library's "latest" would skip what came before the first start
                 enable_auto_commit=False,
                 partition_assignment_strategy=[self._assignor],
-                session_timeout_ms=session_timeout_ms,
-                heartbeat_interval_ms=max(100, session_timeout_ms // 5),
-                fetch_max_wait_ms=fetch_wait_ms,
-                max_poll_records=poll_max_records,
+                session_timeout_ms=member.session_timeout_ms,
+                heartbeat_interval_ms=member.heartbeat_ms,
+                max_poll_interval_ms=member.silence_max_ms,
+                fetch_max_wait_ms=member.fetch_wait_ms,
+                max_poll_records=member.poll_max_records,
+                bootstrap_timeout_ms=BOOTSTRAP_MS,
                 **broker.client_config(),
             )
-        except KafkaError as error:
-            raise BrokerAway(str(error)) from error
-        self._consumer.subscribe([topic], listener=_Listener(self))
+        calls.break_off = self.break_off
+        self._client.subscribe([member.topic], listener=_Listener(self))
 
-    def poll(self, timeout_s: float) -> list[Record]:
-        """Records of the partitions that are not paused; joins and re-joins the group as needed.
+    def poll(self, timeout_s: float) -> list[tuple[Window, Record]]:
+        """Records with the windows that they count in; joins and re-joins the group as needed.
 
         Raises:
-            BrokerAway: the client cannot go on now; poll again later.
+            BrokerAway: give this consumer up.
         """
-        try:
-            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000))
-        except KafkaError as error:
-            raise BrokerAway(f"{type(error).__name__}: {error}") from error
-        return [
-            Record(partition, record.offset, record.value, record.timestamp)
-            for partition, records in polled.items()
-            for record in records
-        ]
+        before = {window.topic_partition: window for window in self.windows.all()}
+        with self._client_call():
+            polled = self._client.poll(timeout_ms=int(timeout_s * 1000))
+        if not self.windows.is_current(self._life):
+            raise BrokerAway("another consumer has taken this one's place")
+        found: list[tuple[Window, Record]] = []
+        for partition, records in polled.items():
+            window = self.windows.get(partition)
+            if window is None:
+                # moved away while the records were on their way: whoever owns it reads them
+                continue
+            if before.get(partition, window) is not window:
+                # lost and gained again within one call: these may be of either assignment
+                raise BrokerAway(f"{partition} changed hands twice within one poll")
+            window.end = self._client.highwater(partition) or window.end
+            found.extend((window, Record(partition, r.offset, r.key, r.value)) for r in records)
+        return found
 
-    def balance(self, limits_reached: Callable[[Window], bool], may_resume: Callable[[Window], bool]) -> None:
+    def partition_count(self) -> int:
+        """Partitions of the topic, as the brokers say."""
+        with self._client_call():
+            return len(self._client.partitions_for_topic(self._member.topic))
+
+    def balance(self, limits: WindowLimits) -> None:
         """Pause the partitions that are at a bound, resume those that are well below."""
+        now_s = self._now()
         for window in self.windows.all():
-            if window.paused and may_resume(window):
-                self._switch(self._consumer.resume, window, paused=False)
-            elif not window.paused and limits_reached(window):
-                self._switch(self._consumer.pause, window, paused=True)
+            if window.paused and window.may_resume(limits, now_s):
+                self._switch(self._client.resume, window, paused=False)
+            elif not window.paused and window.must_pause(limits, now_s):
+                self._switch(self._client.pause, window, paused=True)
 
-    def _switch(self, call: Callable[[Any], None], window: Window, *, paused: bool) -> None:
+    @staticmethod
+    def _switch(call: Callable[[Any], None], window: Window, *, paused: bool) -> None:
         try:
             call(window.topic_partition)
         except (KeyError, AssertionError, KafkaError):
@@ -116,71 +171,142 @@ class PaymentConsumer:
             return
         window.paused = paused
 
-    def commit(self, deadline_s: float = 10.0) -> bool:
-        """Send the marks that are new, unless a commit is still on its way; whether there is nothing left to send."""
+    def commit(self, deadline_s: float = 10.0) -> None:
+        """Send the marks that are new, unless a commit is still on its way."""
+        now_s = self._now()
         if self._commit is not None and not self._commit.is_done:
-            if time.monotonic() - self._commit_since_s < deadline_s:
-                return False
+            if now_s - self._commit_since_s < deadline_s:
+                return
             logger.warning("an offset commit got no answer for %.0f s; sending another", deadline_s)
         marks = _marks(self.windows.all())
         if not marks:
-            return True
-        self._commit_since_s = time.monotonic()
-        self._commit = self._consumer.commit_async(
-            {w.topic_partition: OffsetAndMetadata(mark, "", -1) for w, mark in marks},
-            callback=lambda _offsets, answer: _committed(marks, answer),
-        )
-        return False
-
-    async def drain(self, partitions: Iterable[TopicPartition]) -> None:
-        """Partitions leave: let what is in flight finish, within bounds, and commit how far it got."""
-        leaving = [w for w in (self.windows.get(p) for p in partitions) if w is not None]
-        deadline_s = time.monotonic() + self._drain_s
-        while any(w.in_flight for w in leaving) and time.monotonic() < deadline_s:
-            await self._consumer._net.sleep(DRAIN_LOOK_S)  # noqa: SLF001  (no public way to wait on its loop)
-        marks = _marks(leaving)
-        if marks:
-            await self._consumer.commit_async(
-                {w.topic_partition: OffsetAndMetadata(mark, "", -1) for w, mark in marks}
-            )
-        self.windows.close(partitions)
-        self._on_change()
-
-    def lose(self, partitions: Iterable[TopicPartition]) -> None:
-        """Partitions are lost: another owns them already, so nothing is committed.
-
-        The assignor would claim them again from its memory, under a generation that is no more (KAFKA-14639).
-        """
-        self.windows.close(partitions)
-        self._assignor.member_assignment = None
-        self._on_change()
-
-    def gain(self, partitions: Iterable[TopicPartition]) -> None:
-        """Partitions are ours."""
-        self.windows.open(partitions)
-        self._on_change()
+            return
+        reach("ingest.before_commit")
+        self._commit_since_s = now_s
+        with self._client_call():
+            self._commit = self._send(marks)
 
     def close(self, timeout_s: float) -> None:
         """Leave the group, so that others need not wait for our silence. The listener drains and commits."""
         try:
-            self._consumer.close(autocommit=False, timeout_ms=int(timeout_s * 1000))
-        except KafkaError as error:
+            with self._client_call():
+                self._client.close(autocommit=False, timeout_ms=int(timeout_s * 1000))
+        except BrokerAway as error:
             logger.warning("the consumer did not leave in order: %s", error)
+        finally:
+            self.windows.close(self._life, [w.topic_partition for w in self.windows.all()])
+
+    def give_up(self) -> None:
+        """Let go of a client that cannot be trusted: nothing of it counts from now on, and it leaves beside us.
+
+        It leaves in a thread of its own because its close may hang as its other calls did.
+        """
+        if self.windows.is_current(self._life):
+            self.windows.claim()
+        self.break_off("the client is given up")
+        close = {"autocommit": False, "timeout_ms": 2_000}
+        threading.Thread(
+            target=lambda: _quietly(lambda: self._client.close(**close)), name="kafka-leaves", daemon=True
+        ).start()
+
+    def break_off(self, reason: str) -> None:
+        """Let whoever waits for the client's IO thread go on, with an error. From any thread."""
+        self._client._net._fail_pending_waiters(KafkaConnectionError(reason))  # noqa: SLF001  (no public way)
+
+    @contextlib.contextmanager
+    def _client_call(self) -> Iterator[None]:
+        with self._calls:
+            try:
+                yield
+            except Exception as error:
+                # Not only KafkaError: a crashed IO loop hands out whatever ended it.
+                raise BrokerAway(f"{type(error).__name__}: {error}") from error
+
+    def _send(self, marks: list[tuple[Window, int]]) -> Any:
+        def answered(_offsets: object, answer: object) -> None:
+            if isinstance(answer, RebalanceInProgressError):
+                logger.debug("offsets are committed after the rebalance")
+            elif isinstance(answer, Exception):
+                logger.warning("offset commit refused: %s: %s", type(answer).__name__, answer)
+            else:
+                reach("ingest.committed")
+                for window, mark in marks:
+                    window.acknowledged(mark, self._now())
+
+        offsets = {w.topic_partition: OffsetAndMetadata(mark, "", -1) for w, mark in marks}
+        return self._client.commit_async(offsets, callback=answered)
+
+    # On the client's IO thread: nothing here may block.
+
+    async def drain(self, partitions: Iterable[TopicPartition]) -> None:
+        """Partitions leave: let what is in flight finish, within bounds, and commit how far it got."""
+        partitions = list(partitions)
+        leaving = [w for w in map(self.windows.get, partitions) if w is not None]
+        reach("ingest.revoked")
+        for window in leaving:
+            window.leave()
+        deadline_s = self._now() + self._member.drain_s
+        while any(w.running for w in leaving) and self._now() < deadline_s:
+            await self._client._net.sleep(DRAIN_LOOK_S)  # noqa: SLF001  (no public way to wait on its loop)
+        reach("ingest.drained")
+        left = sum(w.in_flight for w in leaving)
+        try:
+            marks = _marks(leaving)
+            if marks:
+                # An error here would come out of poll(), a missing answer would hold up the whole group.
+                await self._client._manager.wait_for(self._send(marks), COMMIT_S * 1000)  # noqa: SLF001
+            reach("ingest.drain_committed")
+        except KafkaError as error:
+            logger.warning("offsets of moved partitions were not committed: %s", error)
+        finally:
+            self.windows.close(self._life, partitions)
+        logger.info(
+            "%d partitions moved away, %d records were left to their next owner", len(partitions), left
+        )
+
+    def lose(self, partitions: Iterable[TopicPartition]) -> None:
+        """Partitions are lost: another owns them already, so nothing is committed.
+
+        The assignor would claim them again from its memory, under a generation that is no more.
+        """
+        reach("ingest.lost")
+        self.windows.close(self._life, partitions)
+        self._assignor.member_assignment = None
+        logger.warning("membership was lost; others own our partitions by now")
+
+    def gain(self, partitions: Iterable[TopicPartition]) -> None:
+        """Partitions are ours."""
+        reach("ingest.assigned")
+        self.windows.open(self._life, partitions, self._now())
+
+
+class _Client(KafkaConsumer):  # type: ignore[misc]  # the client has no types
+    """Goes on fetching the partitions that stay while the group rebalances, as the Java client does (KIP-429)."""
+
+    def __init__(self, **config: Any) -> None:
+        try:
+            super().__init__(**config)
+        except BaseException:
+            # Its IO thread runs by now and nobody else will end it: one would be left for each try at an absent Kafka.
+            network = getattr(self, "_client", None)
+            if network is not None:
+                network.close()
+            raise
+
+    def _poll_once(self, timer: Any, max_records: int, update_offsets: bool = True) -> Any:  # noqa: FBT001, FBT002
+        records = super()._poll_once(timer, max_records, update_offsets=update_offsets)
+        if records or not timer.expired:
+            return records
+        found, _idle = self._fetcher.fetch_records(max_records, update_offsets=update_offsets, timeout_ms=0)
+        return found
 
 
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types
-    """Runs on the client's IO thread: nothing here may block."""
-
     def __init__(self, consumer: PaymentConsumer) -> None:
         self._consumer = consumer
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        try:
-            await self._consumer.drain(revoked)
-        except KafkaError as error:
-            # an error here would come out of poll(); the records are simply read again by whoever has them next
-            logger.warning("offsets of moved partitions were not committed: %s", error)
-            self._consumer.windows.close(revoked)
+        await self._consumer.drain(revoked)
 
     async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
         self._consumer.lose(lost)
@@ -193,9 +319,8 @@ def _marks(windows: Iterable[Window]) -> list[tuple[Window, int]]:
     return [(window, mark) for window in windows if (mark := window.committable()) is not None]
 
 
-def _committed(marks: list[tuple[Window, int]], answer: object) -> None:
-    if isinstance(answer, Exception):
-        logger.warning("offset commit refused: %s", answer)
-        return
-    for window, mark in marks:
-        window.committed = max(window.committed, mark)
+def _quietly(close: Callable[[], None]) -> None:
+    try:
+        close()
+    except Exception as error:  # noqa: BLE001  (it was given up because it fails)
+        logger.info("a consumer that was given up did not leave in order: %s", error)
