@@ -17,8 +17,8 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import uvicorn
 import uvloop
@@ -32,10 +32,12 @@ from gateway.actor import gateway_child
 from gateway.app import build_app
 from gateway.devshop import CourseForSale, DevShop
 from gateway.door import GatewayDeps
-from gateway.serving import listening_socket, hush_uvicorn, uvicorn_options
+from gateway.serving import hush_uvicorn, listening_socket, uvicorn_options
 from gateway.tokens import TokenVerifier
 from gateway.webhooks.kc import KcProvider
 from gateway.webhooks.provider import Provider
+from gateway.webhooks.razorpay import RazorpayProvider
+from gateway.webhooks.stripe import StripeProvider
 from kcactors.exits import Exit, ServiceAway, WrongUse
 from kcactors.settings import Settings
 from kcactors.tree import Tree
@@ -179,12 +181,12 @@ class _Server(uvicorn.Server):
 
 def _providers(settings: Settings) -> dict[str, Provider]:
     tolerance_s = settings.gateway.signature_tolerance_s
-    makers: dict[str, Any] = {"kc": KcProvider}
-    return {
-        name: makers[name](secrets, tolerance_s=tolerance_s)
-        for name, secrets in settings.webhook.by_provider().items()
-        if name in makers
+    makers: dict[str, Callable[[Sequence[str]], Provider]] = {
+        "kc": partial(KcProvider, tolerance_s=tolerance_s),
+        "razorpay": RazorpayProvider,
+        "stripe": partial(StripeProvider, tolerance_s=tolerance_s),
     }
+    return {name: makers[name](secrets) for name, secrets in settings.webhook.by_provider().items()}
 
 
 def _dev_shop(settings: Settings, reads: Reads) -> DevShop | None:

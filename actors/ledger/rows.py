@@ -86,7 +86,6 @@ class NoticeRow(msgspec.Struct):
     student_id: UUID | None
     state: str | None
     failed_refund_id: str | None
-    occurred_at: datetime
     via: str
     parked_id: int | None
 
@@ -174,7 +173,6 @@ def notice_row(i: int, deliver: Deliver, event: PaymentNoticed) -> NoticeRow:
         event.student_id,
         event.state,
         event.failed_refund_id,
-        event.occurred_at,
         deliver.via,
         deliver.parked_id,
     )

@@ -112,7 +112,6 @@ class PaymentNoticed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
     student_id: UUID | None = None
     state: Literal["failed", "authorized", "returned", "partial", "captured"] | None = None
     failed_refund_id: Key | None = None
-    occurred_at: Moment
 
 
 PaymentEvent: TypeAlias = (

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
-from actors.protocol.payments import decode_payment
-from gateway.webhooks.provider import BadSignature, Translated, loose_text, signed_with_any
+from actors.protocol.payments import PaymentEvent, decode_payment
+from gateway.webhooks.provider import BadSignature, loose_text, signed_with_any
 
 HEADER: Final = "kc-signature"
 SIGNATURES_MAX: Final = 5
@@ -35,7 +35,7 @@ class KcProvider:
         if not signed_with_any(self._secrets, b"%d.%b" % (signed_at, body), signatures):
             raise BadSignature("The signature does not match the body.")
 
-    def translate(self, _headers: Mapping[str, str], body: bytes) -> Translated:
+    def translate(self, _headers: Mapping[str, str], body: bytes) -> PaymentEvent:
         return decode_payment(body)
 
     def event_id(self, _headers: Mapping[str, str], body: bytes) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import msgspec
 
@@ -17,15 +17,6 @@ from actors.protocol.payments import PaymentEvent
 
 class BadSignature(Exception):
     """The body was not signed with any of our secrets, or too long ago. Safe to tell the sender."""
-
-
-class Ignored(msgspec.Struct, frozen=True):
-    """An event of a type that we don't act on."""
-
-    type: str
-
-
-Translated: TypeAlias = PaymentEvent | Ignored
 
 
 class Provider(Protocol):
@@ -44,8 +35,8 @@ class Provider(Protocol):
         """
         ...
 
-    def translate(self, headers: Mapping[str, str], body: bytes) -> Translated:
-        """Read a checked body.
+    def translate(self, headers: Mapping[str, str], body: bytes) -> PaymentEvent:
+        """Read a checked body; a type that we don't act on becomes a notice.
 
         Raises:
             Undecodable: naming the field; the bytes are parked.

@@ -10,12 +10,12 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from actors.protocol.outcome import Outcome, Settled
+from actors.protocol.outcome import Settled
 from actors.protocol.undecodable import Undecodable
 from gateway.bridge import Bridge
 from gateway.door import Door
 from gateway.problem import Problem, unavailable
-from gateway.webhooks.provider import BadSignature, Ignored, Provider
+from gateway.webhooks.provider import BadSignature, Provider
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +93,6 @@ async def accept_signed(door: Door, provider: Provider, headers: Any, body: byte
             body, reason, source, provider=provider.name, event_id=provider.event_id(headers, body)
         )
     else:
-        if isinstance(event, Ignored):
-            return Settled(Outcome.IGNORED, detail=event.type)
         door.intake.submit(event, source)
     settled = await source.answer
     if settled.retryable:
