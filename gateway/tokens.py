@@ -20,11 +20,15 @@ ASYMMETRIC: Final = ("RS256", "ES256", "EdDSA")
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """What a valid token says. ``expires_at`` is in Unix seconds; ``student_id`` is None for a pure operator."""
+    """What a valid token says. ``expires_at`` is in Unix seconds; ``student_id`` is None for a pure operator.
+
+    ``subject`` is the token's ``sub`` as it stands, to be written down with what an operator does.
+    """
 
     student_id: str | None
     operator: bool
     expires_at: float
+    subject: str = OPERATOR
 
 
 class TokenRefused(Exception):
@@ -108,4 +112,5 @@ def _claims(payload: dict[str, Any]) -> Claims:
             student = None
     if student is None and not operator:
         raise TokenRefused("the token's sub is not a student id")
-    return Claims(student_id=student, operator=operator, expires_at=float(payload["exp"]))
+    name = subject if isinstance(subject, str) and subject else OPERATOR
+    return Claims(student_id=student, operator=operator, expires_at=float(payload["exp"]), subject=name)

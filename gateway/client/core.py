@@ -1,7 +1,7 @@
 """A ``kc.v1`` client without a socket or a clock: what it does about every frame, close and silence.
 
-The same rules as ``kcactors.js``. Time (monotonic seconds) is passed in; what has to be done comes out as actions, to be
-carried out in order.
+The same rules as ``kcactors.js``. Time (monotonic seconds) is passed in; what has to be done comes out as actions, to
+be carried out in order.
 """
 
 from __future__ import annotations
@@ -59,12 +59,19 @@ class FetchSnapshot(NamedTuple):
     """Read the learning view, and give it to :meth:`ClientCore.on_snapshot`."""
 
 
+class Place(NamedTuple):
+    """Where a delivery stands. ``generation`` counts resets: what was handed over before one is void."""
+
+    generation: int
+    cursor: Cursor
+
+
 class Deliver(NamedTuple):
-    """Hand ``frame`` to the application; afterwards call :meth:`ClientCore.on_handled` with ``place``."""
+    """Hand ``frame`` to the application, unless it is void; then call :meth:`ClientCore.on_handled`."""
 
     kind: str
     frame: dict[str, Any]
-    place: Cursor
+    place: Place
 
 
 class Save(NamedTuple):
@@ -93,7 +100,9 @@ Action: TypeAlias = FetchToken | Open | Send | Drop | FetchSnapshot | Deliver | 
 class ClientCore:
     """See the module's text. Give it what happens, then carry out :meth:`actions`."""
 
-    def __init__(self, *, cursor: Cursor | None = None, snapshot: bool = False, rng: random.Random | None = None) -> None:
+    def __init__(
+        self, *, cursor: Cursor | None = None, snapshot: bool = False, rng: random.Random | None = None
+    ) -> None:
         self.state = "idle"
         self.cursor = cursor
         self._snapshot = snapshot
@@ -110,7 +119,7 @@ class ClientCore:
         self._acked = 0
         self._tail = 0
         self._held: dict[int, dict[str, Any]] = {}
-        self._void: set[Cursor] = set()
+        self._generation = 0
         self._frames: dict[str, Callable[[dict[str, Any], float], None]] = {
             "connected": self._connected,
             "business-event": self._event,
@@ -175,7 +184,7 @@ class ClientCore:
         except (msgspec.DecodeError, RecursionError):
             return
         self._due["watchdog"] = now + self._silence_s()
-        act = self._frames.get(frame.get("type")) if isinstance(frame, dict) else None
+        act = self._frames.get(str(frame.get("type"))) if isinstance(frame, dict) else None
         if act is not None:
             act(frame, now)
 
@@ -203,14 +212,17 @@ class ClientCore:
         self._deliver("snapshot", view, Cursor(str(self._epoch), view["as_of_seq"]))
         self._begin(view["as_of_seq"], now)
 
-    def on_handled(self, place: Cursor, now: float) -> None:
+    def is_void(self, place: Place) -> bool:
+        """Whether a reset came after this was handed over."""
+        return place.generation != self._generation
+
+    def on_handled(self, place: Place, now: float) -> None:
         """The application is done with what was delivered at ``place``."""
-        if place in self._void:
-            self._void.discard(place)
+        if self.is_void(place):
             return
-        if self.cursor is None or place.epoch != self.cursor.epoch or place.seq > self.cursor.seq:
-            self.cursor = place
-            self._do(Save(place))
+        if self.cursor is None or place.cursor.seq > self.cursor.seq:
+            self.cursor = place.cursor
+            self._do(Save(self.cursor))
             self._due.setdefault("ack", now + ACK_S)
 
     def on_time(self, now: float) -> None:
@@ -358,14 +370,12 @@ class ClientCore:
         # Forgotten before the snapshot is applied: a crash in between must not leave a cursor of another log.
         self.cursor = None
         self._do(Save(None))
-        self._void.update(action.place for action in self._actions if isinstance(action, Deliver))
+        self._generation += 1
         self._held.clear()
         snapshot = frame["snapshot"]
         self._epoch = snapshot.get("epoch", frame["epoch"])
         self._seen = self._acked = snapshot["as_of_seq"]
-        place = Cursor(str(self._epoch), snapshot["as_of_seq"])
-        self._void.discard(place)
-        self._deliver("reset", frame, place)
+        self._deliver("reset", frame, Cursor(str(self._epoch), snapshot["as_of_seq"]))
 
     def _ping(self, frame: dict[str, Any], now: float) -> None:
         self._tail = max(self._tail, frame["head"])
@@ -389,8 +399,8 @@ class ClientCore:
             self._become("live")
             self._due["stable"] = now + STABLE_S
 
-    def _deliver(self, kind: str, frame: dict[str, Any], place: Cursor) -> None:
-        self._do(Deliver(kind, frame, place))
+    def _deliver(self, kind: str, frame: dict[str, Any], cursor: Cursor) -> None:
+        self._do(Deliver(kind, frame, Place(self._generation, cursor)))
 
     def _send(self, frame: dict[str, Any]) -> None:
         if self._session is not None:

@@ -28,7 +28,9 @@ class ShopLog(MemoryLog):
 
     async def learning(self, student_id: UUID) -> bytes:
         view = msgspec.json.decode(await super().learning(student_id))
-        view["courses"] = [self._course(course, tier) for course, tier in self.bought.get(student_id, {}).items()]
+        view["courses"] = [
+            self._course(course, tier) for course, tier in self.bought.get(student_id, {}).items()
+        ]
         return msgspec.json.encode(view)
 
     def _course(self, course: UUID, tier: int) -> dict[str, Any]:
@@ -37,7 +39,9 @@ class ShopLog(MemoryLog):
             "course_id": course,
             "title": COURSES[course],
             "status": "active" if name else "waitlisted",
-            "purchases": [{"purchase_id": uuid5(course, str(tier)), "tier": tier, "status": "paid", "created_at": ""}],
+            "purchases": [
+                {"purchase_id": uuid5(course, str(tier)), "tier": tier, "status": "paid", "created_at": ""}
+            ],
             "trainer": {"trainer_id": uuid5(course, name), "name": name} if name else None,
             "sessions_total": tier if name else None,
             "sessions_left": tier if name else None,

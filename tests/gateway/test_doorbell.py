@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import random
 from collections.abc import AsyncIterator
 
@@ -32,6 +33,9 @@ class Ear:
 
     def _down(self) -> None:
         self.downs += 1
+
+    def has(self, text: str) -> bool:
+        return any(heard == text for _, heard in self.rings)
 
     def heard(self, *texts: str) -> bool:
         return [text for _, text in self.rings] == list(texts)
@@ -108,7 +112,7 @@ async def test_coming_and_going_at_random_a_confirmed_wish_hears_everything(redi
                 text = f"{number}.{turn}"
                 expected.append(text)
                 await asyncio.to_thread(publisher_of[number].publish, [(channel, text)])
-                await wait_until_async(lambda text=text: any(heard == text for _, heard in ear.rings))
+                await wait_until_async(functools.partial(ear.has, text))
                 ear.subscriber.unsubscribe(channel)
                 if rng.random() < 0.5:
                     await asyncio.sleep(0)
