@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 from uuid import UUID
 
-import msgspec
-
-from actors.allocation.rule import Decision, Opened, decide
+from actors.allocation.rule import Decision
+from actors.allocation.transaction import allocate
 from actors.messages import Allocate, Allocated, ServeWaitlist
 from actors.protocol.envelope import LoggedEvent
 from actors.store.connection import Connection
@@ -21,9 +20,6 @@ from actors.store.errors import Contended, DatabaseAway, StoreError
 from supervision import Actor, ActorDeadError, DependencyUnavailable
 
 logger = logging.getLogger(__name__)
-
-_opened = msgspec.json.Decoder(Opened).decode
-_logged = msgspec.json.Decoder(list[LoggedEvent]).decode
 
 CONTENDED_TRIES = 5
 
@@ -92,13 +88,7 @@ class Allocator(Actor):
         raise DependencyUnavailable("database contended")
 
     def _allocate(self, purchases: list[UUID]) -> list[Decision]:
-        events: list[LoggedEvent] = []
-        with self._connection.transaction():
-            opened = _opened(self._connection.rows("open_allocation", (purchases,))[0][0])
-            decisions = decide(opened)
-            if decisions:
-                text = msgspec.json.encode(decisions).decode()
-                events = _logged(self._connection.rows("close_allocation", (text,))[0][0])
+        decisions, events = allocate(self._connection, purchases)
         if events:
             self._announce(events)
         return decisions

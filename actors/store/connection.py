@@ -77,9 +77,9 @@ class Connection:
             return self._open().execute(query(name), parameters).rowcount
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """One transaction around several statements."""
-        with self._sorted_errors(), self._open().transaction():
+    def transaction(self, *, rehearse: bool = False) -> Iterator[None]:
+        """One transaction around several statements; with ``rehearse`` it is rolled back at the end."""
+        with self._sorted_errors(), self._open().transaction(force_rollback=rehearse):
             yield
 
     def close(self) -> None:

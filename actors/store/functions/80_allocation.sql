@@ -18,7 +18,10 @@ begin
     return json_build_object(
         'requests', (
             select json_agg(json_build_object('purchase_id', a.purchase_id, 'allocation_id', a.allocation_id, 'student_id', a.student_id,
-                'course_id', a.course_id, 'payment_id', p.payment_id, 'tier', p.tier, 'waiting', a.status = 'waitlisted', 'turn', a.turn,
+                'course_id', a.course_id, 'payment_id', p.payment_id, 'tier', p.tier, 'waiting', a.status = 'waitlisted',
+                -- a row that was lost and made again goes on where the log has got to
+                'turn', greatest(a.turn, (select max(e.turn::integer) from event e where e.purchase_id = a.purchase_id
+                    and e.type in ('COURSE_ACCESS_GRANTED', 'ALLOCATION_WAITLISTED', 'COURSE_ACCESS_REVOKED'))),
                 'own_trainer_id', (
                     select o.trainer_id from allocation o where o.student_id = a.student_id and o.course_id = a.course_id
                         and o.trainer_id is not null and o.allocation_id <> a.allocation_id order by o.requested_at desc limit 1

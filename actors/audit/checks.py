@@ -1,0 +1,89 @@
+"""The checks: each is one named SQL statement that returns the subjects which are not as promised.
+
+None may cry wolf on a busy healthy system. What one transaction writes together needs no time at all (``settled_s`` is
+there for foreign writers, who are not so careful); what has to travel first (an allocation, an event on its way to
+Kafka) has ``pending_s``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from actors.store.connection import Connection
+
+
+class AuditLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How old something must be before it is a finding, in seconds, and how many findings of a kind one look names."""
+
+    settled_s: float = 5.0
+    pending_s: float = 60.0
+    parked_s: float = 3600.0
+    most: int = 500
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One question. ``mends`` says that ``--fix`` knows a safe answer to its findings."""
+
+    code: str
+    kind: str
+    help: str
+    mends: bool = False
+
+    @property
+    def query(self) -> str:
+        """Name of its statement."""
+        return f"audit_{self.kind}"
+
+
+class Case(msgspec.Struct, frozen=True):
+    """One thing that is not as it should be, since when, and what is known about it."""
+
+    subject: str
+    detail: dict[str, Any]
+    since: datetime
+
+
+class Looked(msgspec.Struct, frozen=True):
+    """What one look came to; ``complete`` is false where there were more cases than one look names."""
+
+    check: Check
+    cases: list[Case]
+    complete: bool
+
+
+CHECKS = (
+    Check("A1", "payment_without_purchase", "captured payment, no purchase", mends=True),
+    Check("A2", "purchase_without_allocation", "paid purchase nobody allocates", mends=True),
+    Check("A3", "purchase_without_payment", "purchase whose payment was not captured"),
+    Check("A4", "mark_without_effect", "marked as processed, nothing stands", mends=True),
+    Check("A5", "missing_event", "change that no event tells of, or that does not leave", mends=True),
+    Check("A6", "lane_hole", "event numbers of a student with a hole"),
+    Check("A7", "echo_behind", "event that never came back from Kafka", mends=True),
+    Check("A8", "refund_sum", "refunds do not add up to the purchase"),
+    Check("A9", "disputed_access", "dispute that the purchase does not follow"),
+    Check("A10", "double_payment", "order paid more than once"),
+    Check("A11", "provider_differs", "provider's statement says otherwise"),
+    Check("A12", "parked_overdue", "parked message nobody dealt with"),
+    Check("A13", "lane_blocked", "student whose messages keep failing"),
+    Check("A14", "trainer_load", "trainer's load is not the allocations", mends=True),
+    Check("-", "conflict", "message that contradicts what stands"),
+)
+"""All checks, in the order of the table that an operator sees. The last is found by the transaction itself."""
+
+
+def look(connection: Connection, check: Check, limits: AuditLimits) -> Looked:
+    """Ask one question.
+
+    Raises:
+        StoreError: sorted as in :mod:`actors.store.errors`.
+    """
+    values = msgspec.structs.asdict(limits) | {"most": limits.most + 1}
+    cases: dict[str, Case] = {}
+    rows = connection.rows(check.query, values)
+    for subject, detail, since in rows:
+        cases.setdefault(subject, Case(subject, msgspec.json.decode(detail), since))
+    found = list(cases.values())[: limits.most]
+    return Looked(check, found, complete=len(rows) <= limits.most)

@@ -1,0 +1,1 @@
+update parked set resolved_by = %(who)s where id = %(id)s and state = 'resolved' returning resolution

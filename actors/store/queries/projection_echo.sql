@@ -1,0 +1,1 @@
+select kc.echo(%s::jsonb)

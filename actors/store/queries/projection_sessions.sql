@@ -1,0 +1,1 @@
+select kc.plan_sessions(%s::jsonb)

@@ -1,0 +1,1 @@
+select seq from lane where student_id = %(student)s::uuid

@@ -1,0 +1,1 @@
+select kc.recount_trainers(%(trainers)s::uuid[])

@@ -1,0 +1,1 @@
+select kc.reopen_allocation(%(purchase)s::uuid)

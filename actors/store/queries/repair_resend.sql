@@ -1,0 +1,1 @@
+select kc.resend(%(student)s::uuid, %(first)s)::text

@@ -1,0 +1,1 @@
+select kc.tell_missing(%(students)s::uuid[], %(renumber)s)
