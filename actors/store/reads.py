@@ -75,17 +75,17 @@ class Reads:
 
     async def learning(self, student_id: UUID) -> bytes:
         """JSON of the learning view, with ``as_of_seq`` and ``epoch``."""
-        rows = await self._rows("learning", {"student": student_id})
+        rows = await self.rows("learning", {"student": student_id})
         return str(rows[0][0]).encode()
 
     async def home(self, student_id: UUID) -> bytes:
         """JSON of the short view."""
-        rows = await self._rows("home", {"student": student_id})
+        rows = await self.rows("home", {"student": student_id})
         return str(rows[0][0]).encode()
 
     async def events_after(self, student_id: UUID, after: int, limit: int) -> LogPage:
         """The first ``limit`` events with ``seq > after``."""
-        rows = await self._rows("events_after", {"student": student_id, "after": after, "limit": limit})
+        rows = await self.rows("events_after", {"student": student_id, "after": after, "limit": limit})
         epoch, head, oldest = rows[0][:3]
         frames = [
             Frame(row[5], envelope_text(logged_event(row[3:]), epoch).decode())
@@ -96,21 +96,22 @@ class Reads:
 
     async def heads(self, student_ids: Sequence[UUID]) -> dict[UUID, int]:
         """Last ``seq`` of each; a student without events is absent."""
-        return dict(await self._rows("heads", (list(student_ids),)))
+        return dict(await self.rows("heads", (list(student_ids),)))
 
     async def epoch(self) -> str:
         """The log's epoch."""
-        return str((await self._rows("epoch"))[0][0])
+        return str((await self.rows("epoch"))[0][0])
 
     async def courses(self, most: int = 100) -> list[tuple[UUID, str]]:
         """Ids and titles of the catalogue's first courses."""
-        return [(row[0], row[1]) for row in await self._rows("courses", (most,))]
+        return [(row[0], row[1]) for row in await self.rows("courses", (most,))]
 
     async def ping(self) -> None:
         """Prove that the database answers."""
-        await self._rows("epoch")
+        await self.rows("epoch")
 
-    async def _rows(self, name: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
+    async def rows(self, name: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
+        """The rows of a named query."""
         try:
             async with self._pool.connection() as connection:
                 cursor = await connection.execute(query(name), parameters)

@@ -1,10 +1,11 @@
 """See every actor of a tree, and act on it: pages, JSON and metrics that mount into any Starlette application.
 
-    dashboard = Dashboard(Deps(system=system, node="host:1", verify=verify, audit=audit, session_key=key))
+    dashboard = Dashboard(Deps(system=system, node="a:1", verify=verify, audit=audit, session_key=key))
     app = Starlette(routes=[*dashboard.pages("/supervision"), *dashboard.api("/api/v1/supervision")])
 
-It needs nothing but a tree to look at; pages from outside join it as :class:`Page`. What it shows is gathered only while
-somebody looks, costs as much as there is to notice rather than as there are actors, and that cost stands on each page.
+It needs nothing but a tree to look at; pages from outside join it as :class:`Page`. What it shows is gathered only
+while somebody looks, costs as much as there is to notice rather than as there are actors, and that cost stands on each
+page.
 """
 
 from supervision.dashboard.access import Deed, Operator, Refused

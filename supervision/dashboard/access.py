@@ -39,7 +39,7 @@ class Deed:
 Verify = Callable[[str], Awaitable[Operator]]
 """``await verify(token)``: the operator of a bearer token. Raises :class:`Refused` with 401, 403 or 503."""
 Audit = Callable[[Deed], Awaitable[None]]
-"""``await audit(deed)``: write it down. May raise; the deed is done then, and the answer says that it was not recorded."""
+"""``await audit(deed)``: write it down. May raise; the deed is done, and the answer says that it is not recorded."""
 
 
 class Refused(Exception):

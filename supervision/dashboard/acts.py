@@ -70,7 +70,7 @@ async def _seen(system: System, ref: ActorRef[Any]) -> None:
 async def _until(condition: Callable[[], bool]) -> None:
     try:
         async with asyncio.timeout(SETTLED_S):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - what it waits for happens in other threads
                 await asyncio.sleep(0.01)
     except TimeoutError:
         return

@@ -60,10 +60,8 @@ class Api:
             raise Refused(400, "bad_parameter", f"order is one of {', '.join(get_args(Order))}.")
         limit = _limit(request, 20)
         text = request.query_params.get("q")
-        if text is not None:
-            found = look.search(self._system, text, limit)
-        else:
-            found = self._system.top(order, limit)  # type: ignore[arg-type]
+        top = self._system.top(order, limit)  # type: ignore[arg-type]
+        found = top if text is None else look.search(self._system, text, limit)
         return _json({"node": self._node, "order": order, "actors": found})
 
     async def actor(self, request: Request) -> Response:
@@ -85,7 +83,9 @@ class Api:
     async def incidents(self, request: Request) -> Response:
         """The newest incidents."""
         await bearer(request, self._verify)
-        found = [look.incident_of(self._system, one) for one in self._system.vitals.incidents(_limit(request, 100))]
+        found = [
+            look.incident_of(self._system, one) for one in self._system.vitals.incidents(_limit(request, 100))
+        ]
         return _json({"node": self._node, "incidents": found})
 
     async def stream(self, request: Request) -> Response:
@@ -109,7 +109,9 @@ class Api:
                         incident = await asyncio.wait_for(happened.get(), left_s)
                     except TimeoutError:
                         break
-                    yield event("incident", msgspec.json.encode(look.incident_of(self._system, incident)).decode())
+                    yield event(
+                        "incident", msgspec.json.encode(look.incident_of(self._system, incident)).decode()
+                    )
             yield event("lease-over", "{}")
 
     def _document(self) -> dict[str, Any]:

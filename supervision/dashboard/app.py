@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from supervision.dashboard.access import Audit, Refused, Verify, answering
@@ -153,7 +153,13 @@ class _Pages:
     def _framed(self, template: str, **values: object) -> Response:
         nonce = secrets.token_urlsafe(16)
         html = render(
-            self._env, template, nonce=nonce, prefix=self._prefix, node=self._deps.node, assets=_tags(), **values
+            self._env,
+            template,
+            nonce=nonce,
+            prefix=self._prefix,
+            node=self._deps.node,
+            assets=_tags(),
+            **values,
         )
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; "
@@ -168,7 +174,9 @@ class _Pages:
         view = View(operator, dict(request.query_params), self._prefix)
         seat = self._dashboard.viewers.take()
         return StreamingResponse(
-            seat.holding(self._bodies(page, view, seat.lease_s)), headers=STREAM, media_type="text/event-stream"
+            seat.holding(self._bodies(page, view, seat.lease_s)),
+            headers=STREAM,
+            media_type="text/event-stream",
         )
 
     async def _bodies(self, page: Page, view: View, lease_s: float) -> AsyncIterator[str]:
@@ -193,7 +201,9 @@ class _Pages:
         page = self._page(request)
         form = await _form(request)
         said = await page.act(View(operator, {}, self._prefix), request.path_params["verb"], form)
-        return Response(msgspec.json.encode({"ok": True, "said": said}), headers=NO_STORE, media_type="application/json")
+        return Response(
+            msgspec.json.encode({"ok": True, "said": said}), headers=NO_STORE, media_type="application/json"
+        )
 
     async def open_session(self, request: Request) -> Response:
         """Exchange an operator's bearer token for the cookie."""
@@ -212,7 +222,11 @@ class _Pages:
     async def show_session(self, request: Request) -> Response:
         """Whose session it is: 401 where there is none."""
         operator = self._sessions.require(request, self._deps.wall())
-        body = {"operator": operator.name, "expires_at": operator.expires_at, "csrf": self._sessions.csrf(request)}
+        body = {
+            "operator": operator.name,
+            "expires_at": operator.expires_at,
+            "csrf": self._sessions.csrf(request),
+        }
         return Response(msgspec.json.encode(body), headers=NO_STORE, media_type="application/json")
 
     async def close_session(self, request: Request) -> Response:

@@ -29,7 +29,9 @@ class RuntimeCollector(Collector):
         cost_s: processor seconds that the dashboard has spent, if there is one.
     """
 
-    def __init__(self, system: System, *, prefix: str = "", cost_s: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self, system: System, *, prefix: str = "", cost_s: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self._system = system
         self._prefix = prefix
         self._cost_s = cost_s
@@ -52,7 +54,9 @@ class RuntimeCollector(Collector):
         yield from self._rare()
         for what in ("accepted", "handled", "parked", "dead", "refused"):
             yield CounterMetricFamily(
-                f"{name}mailbox_{what}", f"Messages that were {what}, of all actors", value=getattr(account, what)
+                f"{name}mailbox_{what}",
+                f"Messages that were {what}, of all actors",
+                value=getattr(account, what),
             )
         yield GaugeMetricFamily(
             name + "conservation_error",
@@ -72,7 +76,9 @@ class RuntimeCollector(Collector):
             kind_name = cell.actor_class.__name__
             depth[kind_name] += cell.depth
             oldest[kind_name] = max(oldest.get(kind_name, 0.0), cell.oldest_s())
-        gauge = GaugeMetricFamily(self._prefix + "mailbox_depth", "Messages waiting, by class", labels=("class",))
+        gauge = GaugeMetricFamily(
+            self._prefix + "mailbox_depth", "Messages waiting, by class", labels=("class",)
+        )
         age = GaugeMetricFamily(
             self._prefix + "mailbox_oldest_seconds", "Age of the oldest message, by class", labels=("class",)
         )
@@ -90,7 +96,9 @@ class RuntimeCollector(Collector):
             self._prefix + "turn_seconds", "Turns, by class of actor", labels=("class",)
         )
         wait = HistogramMetricFamily(
-            self._prefix + "mailbox_wait_seconds", "Wait of a turn's first message, by class of actor", labels=("class",)
+            self._prefix + "mailbox_wait_seconds",
+            "Wait of a turn's first message, by class of actor",
+            labels=("class",),
         )
         for kind, book in self._system.vitals.by_class().items():
             handled.add_metric((kind.__name__,), book.handled)
@@ -106,11 +114,13 @@ class RuntimeCollector(Collector):
         restarts = CounterMetricFamily(
             self._prefix + "restarts", "Restarts by class of actor", labels=("class",)
         )
-        restarts.add_metric(("Supervisor",), 0)
+        restarted = dict.fromkeys((kind.__name__ for kind in self._system.vitals.by_class()), 0)
         for (class_name, kind), times in counts:
             incidents.add_metric((class_name, kind), times)
             if kind == "restarted":
-                restarts.add_metric((class_name,), times)
+                restarted[class_name] = times
+        for class_name, times in restarted.items():
+            restarts.add_metric((class_name,), times)
         letters = CounterMetricFamily(
             self._prefix + "dead_letters", "Messages that nobody will handle, by cause", labels=("cause",)
         )

@@ -126,7 +126,9 @@ class ActorPage(_OwnPage):
         await act(self._system, ref, verb, view.operator.name)
         deed = Deed(view.operator.name, f"actor {verb}", {"path": path}, {"state": look.state(ref)})
         written = await record(self._audit, deed)
-        return f"{path}: {verb} done, now {look.state(ref)}." + ("" if written else " It could not be recorded.")
+        return f"{path}: {verb} done, now {look.state(ref)}." + (
+            "" if written else " It could not be recorded."
+        )
 
 
 class IncidentsPage(_OwnPage):

@@ -48,7 +48,7 @@ class Sessions:
         """Put the cookie into the response; the token against forged requests."""
         expires_at = min(operator.expires_at, now + SESSION_MAX_S)
         claim = msgspec.json.encode(_Claim(operator.name, expires_at, secrets.token_urlsafe(9)))
-        text = base64.urlsafe_b64encode(claim).decode()
+        text = base64.urlsafe_b64encode(claim).decode().rstrip("=")
         value = f"{text}.{self._sign('session', text)}"
         response.set_cookie(
             COOKIE,
@@ -72,7 +72,7 @@ class Sessions:
         if not hmac.compare_digest(signature.encode(), self._sign("session", text).encode()):
             return None
         try:
-            claim = msgspec.json.decode(base64.urlsafe_b64decode(text), type=_Claim)
+            claim = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Claim)
         except (msgspec.DecodeError, binascii.Error, ValueError):
             return None
         return Operator(claim.who, claim.expires_at) if claim.expires_at > now else None

@@ -33,7 +33,10 @@ class Viewers:
         """A seat. Raises :class:`Refused`."""
         if self.taken >= self._seats:
             raise Refused(
-                503, "too_many_viewers", f"{self._seats} live views are open already.", headers={"retry-after": "10"}
+                503,
+                "too_many_viewers",
+                f"{self._seats} live views are open already.",
+                headers={"retry-after": "10"},
             )
         return Seat(self)
 

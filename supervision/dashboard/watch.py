@@ -39,7 +39,7 @@ class _Tap:
 
 
 class Watch:
-    """The taps of one system. Safe from any thread; the taps themselves are set and taken off in the actors' own turns."""
+    """The taps of one system. Safe from any thread; taps are set and taken off in the actors' own turns."""
 
     def __init__(self, system: System, lease_s: float = LEASE_S) -> None:
         self._system = system
