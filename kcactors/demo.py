@@ -31,6 +31,7 @@ from kcactors.load.plan import Delivery, Shape, deliveries, payments, students
 from kcactors.load.report import Result
 from kcactors.load.run import Load, Target
 from kcactors.output import Output
+from kcactors.readiness import wait_until_ready
 from kcactors.settings import Auth, Kafka
 from kcactors.verbs.tokens import mint
 
@@ -95,12 +96,14 @@ def _service(count: int, output: Output) -> Iterator[Target]:
             "KCACTORS_KAFKA_API_VERSION": services.kafka_api_version,
             "KCACTORS_JWT_SECRET": auth.jwt_secret or "",
             "KCACTORS_WEBHOOK_SECRETS_KC": webhook_secret,
+            # The embedded broker waits for this long whenever a member comes or goes.
+            "KCACTORS_KAFKA_SESSION_TIMEOUT_MS": "6000",
             # Nobody is left to say goodbye to when it ends.
             "KCACTORS_GATEWAY_DRAIN_S": "0.5",
         }
         node = ChildNode(next(candidates()), environment, log=folder / "node.log")
         running.callback(node.stop)
-        node.wait_ready()
+        wait_until_ready([node], PARTITIONS)
         yield Target(
             database_url=services.database_url,
             broker=Broker(bootstrap=services.kafka_bootstrap, api_version=services.kafka_api_version),

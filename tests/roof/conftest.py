@@ -6,6 +6,8 @@ import pytest
 
 from kcactors.child import ChildNode
 from kcactors.embedded.ports import candidates
+from kcactors.readiness import wait_until_ready
+from tests.support.kafka import PARTITIONS
 
 JWT_SECRET = "roof-jwt-secret-of-32-characters-and-more"
 WEBHOOK_SECRET = "roof-webhook-secret"
@@ -32,6 +34,7 @@ def node_settings(
         "KCACTORS_KAFKA_GROUP_ID": consumer_group,
         "KCACTORS_JWT_SECRET": JWT_SECRET,
         "KCACTORS_WEBHOOK_SECRETS_KC": WEBHOOK_SECRET,
+        "KCACTORS_KAFKA_SESSION_TIMEOUT_MS": "6000",
         "KCACTORS_GATEWAY_DRAIN_S": "0.2",
     }
 
@@ -41,7 +44,7 @@ def node(node_settings, tmp_path) -> Iterator[ChildNode]:
     """A ready node as a process of its own."""
     child = ChildNode(next(candidates()), node_settings, log=tmp_path / "node.log")
     try:
-        child.wait_ready()
+        wait_until_ready([child], PARTITIONS)
         yield child
     finally:
         child.stop()
