@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import redis
+from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import ConnectionPool as AsyncConnectionPool
+from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
@@ -84,6 +86,97 @@ class DoorbellPublisher:
     def close(self) -> None:
         """Give the connection back."""
         self._client.close()
+
+
+class Noticeboard:
+    """Small notes under names, which the other nodes read. Not thread-safe; each owner has its own.
+
+    Every method raises :class:`DoorbellAway` for any trouble with the connection, and connects again on the next call.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 2.0) -> None:
+        self._client = redis.Redis.from_url(
+            url,
+            protocol=2,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+        )
+
+    def pin(self, board: str, name: str, note: bytes, kept_s: int) -> dict[str, bytes]:
+        """Put up a note in the place of the last one by that name; all notes of the board.
+
+        The whole board is gone ``kept_s`` after the last note was put up.
+        """
+        try:
+            with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.hset(board, name, note)
+                pipeline.expire(board, kept_s)
+                pipeline.hgetall(board)
+                found: dict[bytes, bytes] = pipeline.execute()[2]
+        except (redis.RedisError, OSError) as error:
+            raise DoorbellAway(str(error)) from error
+        return {key.decode(errors="replace"): text for key, text in found.items()}
+
+    def take_down(self, board: str, name: str) -> None:
+        """Remove a note, if it is there."""
+        try:
+            self._client.hdel(board, name)
+        except (redis.RedisError, OSError) as error:
+            raise DoorbellAway(str(error)) from error
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._client.close()
+
+
+class DoorbellShelf:
+    """A shelf beside the doorbell for texts that can be made again at any time. For one asyncio loop.
+
+    Args:
+        timeout_s: a shelf that answers later than this is of no use.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 0.25, connections: int = 8) -> None:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            protocol=2,
+            max_connections=connections,
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=AsyncRetry(NoBackoff(), 0),
+            health_check_interval=0,
+        )
+        self._client = AsyncRedis.from_pool(pool)
+
+    async def take(self, key: str) -> bytes | None:
+        """What stands at ``key``, or None.
+
+        Raises:
+            DoorbellAway: no answer in time.
+        """
+        try:
+            found: bytes | None = await self._client.get(key)
+        except (redis.RedisError, OSError, TimeoutError) as error:
+            raise DoorbellAway(str(error)) from error
+        return found
+
+    async def put(self, key: str, text: bytes, *, keep_s: int) -> None:
+        """Put ``text`` there for ``keep_s`` seconds.
+
+        Raises:
+            DoorbellAway: no answer in time.
+        """
+        try:
+            await self._client.set(key, text, ex=keep_s)
+        except (redis.RedisError, OSError, TimeoutError) as error:
+            raise DoorbellAway(str(error)) from error
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.aclose()
 
 
 class _Line:

@@ -12,6 +12,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from starlette.routing import BaseRoute
 
+from actors.doorbell import DoorbellShelf
 from gateway.addresses import Addresses
 from gateway.allowance import Allowance
 from gateway.bridge import Bridge
@@ -26,6 +27,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.ports import Intake, Reads
 from gateway.serving import hush_uvicorn
 from gateway.tokens import TokenVerifier
+from gateway.views import Views
 from gateway.webhooks.provider import Provider
 
 PING_TIMEOUT_S: Final = 1.0
@@ -85,6 +87,14 @@ class Door:
             monotonic=deps.monotonic,
             rng=deps.rng,
         )
+        self.views = Views(
+            deps.reads,
+            self.logbook,
+            DoorbellShelf(deps.redis_url) if limits.view_cache_s else None,
+            limits=limits,
+            monotonic=deps.monotonic,
+            on_answer=self.metrics.view,
+        )
         self.addresses = Addresses(limits.sessions_per_address)
         self.admission = Allowance(limits.connects_per_s, limits.connects_per_s, deps.monotonic())
         self.draining = False
@@ -104,6 +114,7 @@ class Door:
         self.bridge.detach()
         self._beat_at = None
         await self.hub.stop()
+        await self.views.close()
 
     async def drain(self, window_s: float | None = None) -> None:
         """Take no more, and say goodbye to every session within ``window_s``. Call it before uvicorn stops.

@@ -17,6 +17,8 @@ class GatewayLimits(msgspec.Struct, frozen=True, kw_only=True):
     webhook_retry_after_s: int = 2
     signature_tolerance_s: int = 300
 
+    view_cache_s: int = 30
+    """How long a view stays in Redis. It is only used while it is as new as the log; 0: no cache."""
     min_seq_wait_s: float = 2.0
     """How long a read with ``min_seq`` waits for the log to get there."""
     long_poll_max_s: float = 30.0

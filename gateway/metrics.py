@@ -31,6 +31,12 @@ class GatewayMetrics:
         self._webhooks = Counter(
             "kcactors_webhook", "Webhooks, by provider and answer", ["provider", "answer"], registry=registry
         )
+        self._views = Counter(
+            "kcactors_view",
+            "Views read, by kind and where they came from",
+            ["view", "source"],
+            registry=registry,
+        )
         self._to_send = Histogram(
             "kcactors_commit_to_send_seconds",
             "From commit to the session's socket",
@@ -76,6 +82,10 @@ class GatewayMetrics:
 
     def webhook(self, provider: str, answer: str) -> None:
         self._webhooks.labels(provider, answer).inc()
+
+    def view(self, view: str, source: str) -> None:
+        """``source`` is ``cache`` or ``database``."""
+        self._views.labels(view, source).inc()
 
     def streams(self, change: int) -> None:
         """A server-sent stream or long poll began (1) or ended (-1)."""

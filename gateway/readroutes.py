@@ -15,14 +15,12 @@ from gateway.access import reader_of
 from gateway.closing import Close
 from gateway.door import Door
 from gateway.feed import Event, Feed, ResetTo
-from gateway.ports import READ_TROUBLE, LogFrame, LogPage, ViewHead
+from gateway.ports import READ_TROUBLE, LogFrame, LogPage
 from gateway.problem import Problem, unavailable
 from gateway.resume import SEQ_MAX, LogState, Position, reset_reason
+from gateway.views import NotThereYet
 
-MIN_SEQ_POLL_S: Final = 0.05
 NO_STORE: Final = {"cache-control": "no-store"}
-
-_view_head = msgspec.json.Decoder(ViewHead)
 
 
 async def learning(request: Request) -> Response:
@@ -31,7 +29,12 @@ async def learning(request: Request) -> Response:
     student_id: UUID = request.path_params["student_id"]
     await reader_of(request, door.tokens, student_id)
     min_seq = _number(request, "min_seq", 0, 0, SEQ_MAX)
-    view = await _at_least(door, student_id, min_seq)
+    try:
+        view = await door.views.learning(student_id, min_seq)
+    except NotThereYet as early:
+        raise unavailable("not_there_yet", str(early), retry_after_s=1) from early
+    except READ_TROUBLE as error:
+        raise _away() from error
     return Response(view, headers=NO_STORE, media_type="application/json")
 
 
@@ -41,8 +44,7 @@ async def home(request: Request) -> Response:
     student_id: UUID = request.path_params["student_id"]
     await reader_of(request, door.tokens, student_id)
     try:
-        async with asyncio.timeout(door.limits.read_timeout_s):
-            view = await door.reads.home(student_id)
+        view = await door.views.home(student_id)
     except READ_TROUBLE as error:
         raise _away() from error
     return Response(view, headers=NO_STORE, media_type="application/json")
@@ -125,25 +127,6 @@ def _refuse_void(after: int, page: LogPage) -> None:
 def _void(reason: str, epoch: str, head: int, oldest: int) -> Problem:
     detail = "Read the learning view and go on from its as_of_seq."
     return Problem(410, f"cursor_{reason}", detail, extra={"epoch": epoch, "head": head, "oldest": oldest})
-
-
-async def _at_least(door: Door, student_id: UUID, min_seq: int) -> bytes:
-    try:
-        async with asyncio.timeout(door.limits.read_timeout_s):
-            view = await door.reads.learning(student_id)
-            if not min_seq:
-                return view
-            until = door.monotonic() + door.limits.min_seq_wait_s
-            while _view_head.decode(view).as_of_seq < min_seq:
-                if door.monotonic() >= until:
-                    raise unavailable("not_there_yet", f"The log has not reached {min_seq}.", retry_after_s=1)
-                await asyncio.sleep(MIN_SEQ_POLL_S)
-                head = await door.logbook.head(str(student_id))
-                if head.seq >= min_seq:
-                    view = await door.reads.learning(student_id)
-            return view
-    except READ_TROUBLE as error:
-        raise _away() from error
 
 
 def _number(request: Request, name: str, default: int, least: int, most: int) -> int:

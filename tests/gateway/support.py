@@ -5,7 +5,7 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -109,7 +109,7 @@ class MemoryLog:
             frames = [frame for frame in events[after : after + limit] if frame.seq >= oldest]
             return StoredPage(self.current_epoch, len(events), oldest, frames)
 
-    async def heads(self, student_ids: list[UUID]) -> dict[UUID, int]:
+    async def heads(self, student_ids: Sequence[UUID]) -> dict[UUID, int]:
         self._answer()
         return {student: self.head(student) for student in student_ids if self.head(student)}
 
