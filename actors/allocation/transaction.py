@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from actors.allocation.rule import Decision, Opened, decide
+from actors.failpoint import reach
 from actors.protocol.envelope import LoggedEvent
 from actors.store.connection import Connection
 
@@ -24,8 +25,11 @@ def allocate(connection: Connection, purchases: Sequence[UUID]) -> tuple[list[De
     events: list[LoggedEvent] = []
     with connection.transaction():
         opened = _opened(connection.rows("open_allocation", (list(purchases),))[0][0])
+        reach("allocator.opened")
         decisions = decide(opened)
         if decisions:
             text = msgspec.json.encode(decisions).decode()
             events = _logged(connection.rows("close_allocation", (text,))[0][0])
+            reach("allocator.before_commit")
+    reach("allocator.committed")
     return decisions, events

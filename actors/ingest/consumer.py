@@ -23,7 +23,13 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import InvalidRequestError, KafkaConnectionError, KafkaError, RebalanceInProgressError
+from kafka.errors import (
+    CommitFailedError,
+    InvalidRequestError,
+    KafkaConnectionError,
+    KafkaError,
+    RebalanceInProgressError,
+)
 from kafka.structs import OffsetAndMetadata
 
 from actors.broker import Broker
@@ -242,8 +248,8 @@ class PaymentConsumer:
 
     def _send(self, marks: list[tuple[Window, int]]) -> Any:
         def answered(_offsets: object, answer: object) -> None:
-            if isinstance(answer, RebalanceInProgressError):
-                logger.debug("offsets are committed after the rebalance")
+            if isinstance(answer, RebalanceInProgressError | CommitFailedError):
+                logger.info("offsets were not taken while the group rebalances: %s", answer)
             elif isinstance(answer, Exception):
                 logger.warning("offset commit refused: %s: %s", type(answer).__name__, answer)
             else:

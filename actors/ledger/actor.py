@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol
 
 import msgspec
 
+from actors.failpoint import reach
 from actors.ledger.batch import Message, Verdict, decode, encode, split
 from actors.messages import Park, Write, Written
 from actors.protocol.envelope import LoggedEvent
@@ -90,7 +91,9 @@ class Ledger(Actor):
         clock = self.context.clock
         started_s = clock.monotonic()
         try:
+            reach("ledger.before_apply")
             applied = decode(self._connection.rows("apply", (encode(batch),))[0][0])
+            reach("ledger.applied")
         except DatabaseAway as error:
             raise DependencyUnavailable(f"database away: {error}") from error
         except Contended as error:

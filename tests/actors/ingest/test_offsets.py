@@ -14,7 +14,9 @@ def test_the_mark_never_passes_an_open_record_and_never_goes_back(offsets, data)
     window = Window("p")
     to_finish = data.draw(st.permutations(offsets))
     to_register = list(offsets)
-    registered, finished, last = set(), set(), -1
+    registered: set[int] = set()
+    finished: set[int] = set()
+    last = -1
     for turn in data.draw(st.lists(st.sampled_from(["register", "finish", "commit"]), max_size=200)):
         if turn == "register" and to_register:
             offset = to_register.pop(0)
