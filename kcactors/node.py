@@ -39,6 +39,7 @@ from gateway.webhooks.provider import Provider
 from gateway.webhooks.razorpay import RazorpayProvider
 from gateway.webhooks.stripe import StripeProvider
 from kcactors.exits import Exit, ServiceAway, WrongUse
+from kcactors.oversight import Oversight
 from kcactors.settings import Settings
 from kcactors.tree import Tree
 from supervision import Failure, System
@@ -128,7 +129,9 @@ class _Node:
     async def _serve(
         self, listener: socket.socket, system: System, tree: Tree, reads: Reads, registry: CollectorRegistry
     ) -> None:
-        app = build_app(self._deps(tree, reads, registry))
+        tokens = self._tokens()
+        oversight = Oversight(self._settings, system, tree, reads, registry, roles=self._roles, tokens=tokens)
+        app = build_app(self._deps(tree, reads, registry, tokens, oversight))
         hush_uvicorn()
         options = uvicorn_options(self._settings.gateway)
         server = _Server(uvicorn.Config(app, log_config=None, **options))
@@ -136,12 +139,14 @@ class _Node:
         leaving = asyncio.create_task(self._leaving.wait())
         try:
             await asyncio.to_thread(system.start_child, None, gateway_child(app.state.door))
+            await asyncio.to_thread(oversight.start)
             # What is here now stays: without it, each full collection would walk over it again.
             gc.collect()
             gc.freeze()
             logger.info("node %s listens on port %d", self._settings.node.id, listener.getsockname()[1])
             await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
             logger.info("leaving")
+            oversight.close()
             await app.state.door.drain()
             await asyncio.to_thread(system.stop, self._settings.node.stop_timeout_s)
         finally:
@@ -153,14 +158,24 @@ class _Node:
         database = self._settings.database
         return Reads(database.url, self._settings.connection, pool_max=database.pool_max)
 
-    def _deps(self, tree: Tree, reads: Reads, registry: CollectorRegistry) -> GatewayDeps:
+    def _tokens(self) -> TokenVerifier:
+        auth = self._settings.auth
+        return TokenVerifier(secret=auth.jwt_secret, jwks_url=auth.jwks_url, audience=auth.jwt_audience)
+
+    def _deps(
+        self,
+        tree: Tree,
+        reads: Reads,
+        registry: CollectorRegistry,
+        tokens: TokenVerifier,
+        oversight: Oversight,
+    ) -> GatewayDeps:
         settings = self._settings
-        auth = settings.auth
         return GatewayDeps(
             intake=tree.intake,
             reads=reads,
             redis_url=settings.redis.url,
-            tokens=TokenVerifier(secret=auth.jwt_secret, jwks_url=auth.jwks_url, audience=auth.jwt_audience),
+            tokens=tokens,
             providers=_providers(settings),
             limits=settings.gateway,
             allowed_origins=settings.http.allowed_origins,
@@ -168,6 +183,7 @@ class _Node:
             degraded=tree.degraded,
             node_id=settings.node.id,
             dev=_dev_shop(settings, reads),
+            extra_routes=oversight.routes(),
         )
 
 

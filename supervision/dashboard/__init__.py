@@ -10,10 +10,12 @@ page.
 
 from supervision.dashboard.access import Deed, Operator, Refused
 from supervision.dashboard.app import Dashboard, Deps
+from supervision.dashboard.census import Census
 from supervision.dashboard.metrics import RuntimeCollector
 from supervision.dashboard.page import Page, View, environment
 
 __all__ = [
+    "Census",
     "Dashboard",
     "Deed",
     "Deps",

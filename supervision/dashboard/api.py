@@ -100,7 +100,7 @@ class Api:
         ends_at = min(operator.expires_at, self._wall() + lease_s)
         with incidents_into(self._system) as happened:
             yield event("retry", None)
-            while self._wall() < ends_at:
+            while self._wall() < ends_at and not self._viewers.closed:
                 document = await asyncio.to_thread(self._document)
                 yield event("snapshot", msgspec.json.encode(document).decode())
                 due = self._wall() + self._viewers.every_s

@@ -20,7 +20,9 @@ from starlette.routing import BaseRoute, Route
 
 from supervision.dashboard.access import Audit, Refused, Verify, answering
 from supervision.dashboard.api import NO_STORE, STREAM, Api
+from supervision.dashboard.census import Census
 from supervision.dashboard.meter import Meter
+from supervision.dashboard.metrics import RuntimeCollector
 from supervision.dashboard.page import Page, View, environment, render
 from supervision.dashboard.pages import ActorPage, IncidentsPage, ListsPage, TreePage
 from supervision.dashboard.pulse import Pulse
@@ -67,7 +69,8 @@ class Dashboard:
         self._deps = deps
         self._env = environment()
         self.meter = Meter()
-        self.pulse = Pulse(deps.system, self.meter, every_s=deps.every_s * 0.9)
+        self.census = Census(deps.system)
+        self.pulse = Pulse(deps.system, self.meter, self.census, every_s=deps.every_s * 0.9)
         self.watch = Watch(deps.system)
         self.viewers = Viewers(seats=deps.viewers_max, lease_s=deps.lease_s, every_s=deps.every_s)
         own: list[Page] = [
@@ -77,6 +80,16 @@ class Dashboard:
             IncidentsPage(deps.system, self.pulse, self._env),
         ]
         self._pages: dict[str, Page] = {page.slug: page for page in [*deps.panels, *own]}
+
+    def close(self) -> None:
+        """End live views, so that a server that stops need not wait for them."""
+        self.viewers.closed = True
+
+    def collector(self, prefix: str) -> RuntimeCollector:
+        """The runtime's vitals for a Prometheus registry, the dashboard's own cost among them."""
+        return RuntimeCollector(
+            self._deps.system, self.census, prefix=prefix, cost_s=lambda: self.meter.total_s
+        )
 
     def pages(self, prefix: str = "/supervision") -> list[BaseRoute]:
         """The routes of the pages. The shell is open; everything it shows needs the session."""
@@ -184,7 +197,7 @@ class _Pages:
         ends_at = min(view.operator.expires_at, wall() + lease_s)
         before = Markup()
         yield event("retry", None)
-        while wall() < ends_at:
+        while wall() < ends_at and not self._dashboard.viewers.closed:
             body = await page.body(view)
             with self._dashboard.meter.measured():
                 text = event("body", body) if body != before else ": the same\n\n"

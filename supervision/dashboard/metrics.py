@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -10,13 +9,10 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from supervision.account import Account
-from supervision.snapshot import state_of
+from supervision.dashboard.census import Census
 from supervision.system import System
 from supervision.vitals import BUCKETS, Histogram
 
-WALK_S: Final = 10.0
-"""All actors are walked over at most so often, however often the metrics are read."""
 BUCKET_STEP: Final = 2
 """Every second bucket is exported: bounds grow by factors of four."""
 
@@ -25,20 +21,18 @@ class RuntimeCollector(Collector):
     """Register it with a registry; it reads when it is asked.
 
     Args:
+        census: where the counts of all actors come from.
         prefix: of every metric's name, such as ``kcactors_``.
         cost_s: processor seconds that the dashboard has spent, if there is one.
     """
 
     def __init__(
-        self, system: System, *, prefix: str = "", cost_s: Callable[[], float] = lambda: 0.0
+        self, system: System, census: Census, *, prefix: str = "", cost_s: Callable[[], float] = lambda: 0.0
     ) -> None:
         self._system = system
+        self._census = census
         self._prefix = prefix
         self._cost_s = cost_s
-        self._lock = threading.Lock()
-        self._walked_at_s = float("-inf")
-        self._account = Account()
-        self._actors: Counter[tuple[str, str]] = Counter()
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: registering must not walk over the actors."""
@@ -46,9 +40,10 @@ class RuntimeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All of it, now."""
-        account, actors = self._walk()
+        census = self._census.count()
+        account = census.account
         name = self._prefix
-        yield _gauges(name + "actors", "Actors by class and state", ("class", "state"), actors)
+        yield _gauges(name + "actors", "Actors by class and state", ("class", "state"), census.actors)
         yield from self._mailboxes()
         yield from self._work()
         yield from self._rare()
@@ -129,22 +124,6 @@ class RuntimeCollector(Collector):
         for cause, times in causes.items():
             letters.add_metric((cause,), times)
         yield from (incidents, restarts, letters)
-
-    def _walk(self) -> tuple[Account, Counter[tuple[str, str]]]:
-        with self._lock:
-            now_s = self._system.now()
-            if now_s - self._walked_at_s >= WALK_S:
-                self._walked_at_s = now_s
-                account = Account()
-                account.merge(self._system.closed)
-                actors: Counter[tuple[str, str]] = Counter()
-                for cell in self._system.cells():
-                    account.add(cell)
-                    actors[cell.actor_class.__name__, state_of(cell)] += 1
-                # What was there stays in the list at 0, so that a series ends at its last value only with the process.
-                self._actors = Counter({**dict.fromkeys(self._actors, 0), **actors})
-                self._account = account
-            return self._account, self._actors
 
 
 def _gauges(name: str, text: str, labels: tuple[str, ...], values: Counter[tuple[str, str]]) -> Metric:

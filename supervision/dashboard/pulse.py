@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from supervision.account import Account
+from supervision.dashboard.census import Census
 from supervision.dashboard.meter import Meter
 from supervision.dashboard.tree import roll_up, walk
 from supervision.snapshot import Node
@@ -19,8 +20,6 @@ KEPT: Final = 90
 STALE_S: Final = 10.0
 """A series with a longer hole than this begins anew: nobody looked in between."""
 CHILDREN_MAX: Final = 40
-ACCOUNT_S: Final = 20.0
-"""Between two walks over all actors, the only thing here whose cost grows with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +67,13 @@ class Pulse:
         every_s: a sample younger than this is handed out again.
     """
 
-    def __init__(self, system: System, meter: Meter, *, every_s: float = 1.0) -> None:
+    def __init__(self, system: System, meter: Meter, census: Census, *, every_s: float = 1.0) -> None:
         self._system = system
         self._meter = meter
         self._every_s = every_s
         self._lock = threading.Lock()
         self._last: Sample | None = None
-        self._account = Account()
-        self._account_at_s = float("-inf")
+        self._census = census
         self._before: dict[type, tuple[int, list[int], list[int]]] = {}
         self.series: dict[str, Series] = {}
         self.rates: deque[float] = deque(maxlen=KEPT)
@@ -99,8 +97,6 @@ class Pulse:
             self.rates.clear()
         root = system.snapshot(children_max=CHILDREN_MAX)
         below = roll_up(root)
-        if now_s - self._account_at_s >= ACCOUNT_S:
-            self._account, self._account_at_s = system.account(), now_s
         classes = self._classes(span_s)
         rate_per_s = sum(one.rate_per_s for one in classes)
         self.rates.append(rate_per_s)
@@ -117,7 +113,7 @@ class Pulse:
             ),
             dead_letters=system.dead_letters.total,
             parked=sum(times for (_, what), times in list(system.vitals.counts.items()) if what == "parked"),
-            account=self._account,
+            account=self._census.count().account,
             classes=classes,
             cost_share=self._meter.share(),
         )

@@ -28,6 +28,7 @@ class Viewers:
         self.lease_s = lease_s
         self.every_s = every_s
         self.taken = 0
+        self.closed = False
 
     def take(self) -> Seat:
         """A seat. Raises :class:`Refused`."""

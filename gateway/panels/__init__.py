@@ -1,0 +1,1 @@
+"""Pages of the dashboard that know payments, nodes and parked messages."""
