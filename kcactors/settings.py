@@ -15,7 +15,9 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from actors.audit.checks import AuditLimits
 from actors.broker import Broker
+from actors.reconciler.retention import RetentionLimits
 from actors.store.connection import ConnectionLimits
 from gateway.limits import GatewayLimits
 from kcactors.environment import PREFIX, Group, Problem, Reader, Variable, WrongSettings, variables
@@ -99,6 +101,10 @@ class Kafka(Group, frozen=True, kw_only=True):
     fetch_wait_ms: Annotated[
         int, Meta(ge=1, le=10_000, description="how long the broker may hold back an empty fetch")
     ] = 25
+    producer: Annotated[
+        Literal["librdkafka", "kafka-python"],
+        Meta(description="client that brings events to Kafka; both keep the same promise"),
+    ] = "librdkafka"
     session_timeout_ms: Annotated[
         int,
         Meta(
@@ -253,6 +259,14 @@ class Reconciler(Group, frozen=True, kw_only=True):
     batch_max: Annotated[Count, Meta(description="cases of one kind healed in one audit")] = 500
 
 
+class Projections(Group, frozen=True, kw_only=True):
+    """Our own readers of the business events: the plan of sessions, and the echo that proves publication."""
+
+    sessions: Annotated[bool, Meta(description="plan the sessions of allocated purchases")] = True
+    poll_s: Annotated[Seconds, Meta(description="between two reads, so that many events go together")] = 0.25
+    batch_max: Annotated[Count, Meta(description="events of one read")] = 5_000
+
+
 class Http(Group, frozen=True, kw_only=True):
     """Where the door is and whose pages may use it; its limits are `gateway.limits.GatewayLimits`."""
 
@@ -309,6 +323,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ingest: Ingest
     publisher: Publisher
     reconciler: Reconciler
+    audit: AuditLimits
+    retention: RetentionLimits
+    projections: Projections
     http: Http
     gateway: GatewayLimits
     node: Node

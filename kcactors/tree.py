@@ -11,9 +11,12 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from actors.allocation.actor import Allocator
+from actors.audit.actor import Auditor
+from actors.audit.metrics import AuditMetrics
 from actors.doorbell import DoorbellPublisher
 from actors.ingest.actor import Ingest, IngestLimits
 from actors.ingest.breaker import BreakerLimits
@@ -24,10 +27,14 @@ from actors.intake import Intake
 from actors.ledger.actor import Ledger
 from actors.messages import ServeWaitlist, Write, Written
 from actors.metrics import PartitionMetrics, WorkMetrics
+from actors.projections.actor import Projection, ProjectionLimits
+from actors.projections.metrics import ProjectionMetrics
 from actors.protocol.envelope import LoggedEvent
 from actors.protocol.outcome import Outcome, Settled
 from actors.publisher.announcer import Announcer, announcing
 from actors.publisher.kafka import EventProducer
+from actors.publisher.librdkafka import LibrdkafkaProducer
+from actors.publisher.producer import Producer
 from actors.publisher.relay import Nudge, Relay, RelayLimits
 from actors.reconciler.actor import Reconciler, ReconcilerLimits
 from actors.store.connection import Connection
@@ -48,6 +55,8 @@ from supervision import (
 
 DATABASE_BACKOFF = Backoff(initial_s=0.05, max_s=1.0)
 """Between tries of a batch while the database is away: short, because students wait on the other side."""
+LOOK_TIMEOUT_S = 60.0
+"""For one statement of an audit."""
 BROKER_BACKOFF = Backoff(initial_s=0.2, max_s=2.0)
 
 
@@ -72,6 +81,8 @@ class Tree:
         self._roles = roles
         self._epoch = epoch
         self.metrics = WorkMetrics(registry)
+        self._audit_metrics = AuditMetrics(registry)
+        self._projection_metrics = ProjectionMetrics(registry)
         self.windows = Windows(_breaker(settings))
         registry.register(PartitionMetrics(self.windows.all, system.clock.monotonic))
         self._states: dict[str, bool] = {"redis": True}
@@ -117,7 +128,11 @@ class Tree:
         system.start_child(core, self.students.spec())
         if "ingest" in self._roles:
             self._start_ingest(core)
-        system.start_child(None, self._reconciler_spec())
+        system.start_child(None, self._reconciler_spec(committed))
+        system.start_child(None, self._audit_spec())
+        if "projections" in self._roles:
+            self._start_projections(committed)
+        self.committed = committed
 
     def _connection(self, role: str) -> Connection:
         return Connection(self._settings.database.url, role, self._settings.connection)
@@ -138,8 +153,10 @@ class Tree:
     def _relay(self, announce: Callable[[Sequence[LoggedEvent]], None], nudge: Nudge) -> Relay:
         kafka, publisher = self._settings.kafka, self._settings.publisher
 
-        def connect() -> EventProducer:
-            return EventProducer(
+        make = LibrdkafkaProducer if kafka.producer == "librdkafka" else EventProducer
+
+        def connect() -> Producer:
+            return make(
                 kafka.broker(),
                 kafka.business_topic,
                 self._settings.node.id,
@@ -248,7 +265,7 @@ class Tree:
         watch = ChildSpec("ingest-watch", lambda: IngestWatch(calls, restart, ingest.stuck_s), drain=False)
         self._system.start_child(core, watch)
 
-    def _reconciler_spec(self) -> ChildSpec:
+    def _reconciler_spec(self, committed: Callable[[Sequence[LoggedEvent]], None]) -> ChildSpec:
         settings = self._settings.reconciler
         limits = ReconcilerLimits(
             interval_s=settings.interval_s,
@@ -259,10 +276,79 @@ class Tree:
         return ChildSpec(
             "reconciler",
             lambda: Reconciler(
-                self._connection("reconciler"), self.intake, self.allocator, limits, self.metrics
+                self._patient_connection("reconciler"),
+                self.intake,
+                self.allocator,
+                limits,
+                self.metrics,
+                committed,
             ),
             drain=False,
             poison=PoisonPolicy(retries=1),
+        )
+
+    def _audit_spec(self) -> ChildSpec:
+        settings = self._settings
+        return ChildSpec(
+            "audit",
+            lambda: Auditor(
+                self._patient_connection("audit"), settings.audit, settings.retention, self._audit_metrics
+            ),
+            drain=False,
+            poison=PoisonPolicy(retries=1),
+        )
+
+    def _patient_connection(self, role: str) -> Connection:
+        """For looks over whole tables, which nobody waits for."""
+        limits = msgspec.structs.replace(self._settings.connection, statement_timeout_s=LOOK_TIMEOUT_S)
+        return Connection(self._settings.database.url, role, limits)
+
+    def _start_projections(self, committed: Callable[[Sequence[LoggedEvent]], None]) -> None:
+        settings = self._settings
+        projections = self._system.start_child(None, supervisor("projections", []))
+        wanted = {"echo": "projection_echo"}
+        if settings.projections.sessions:
+            wanted["sessions"] = "projection_sessions"
+        for name, statement in wanted.items():
+            self._system.start_child(projections, self._projection_spec(name, statement, committed))
+
+    def _projection_spec(
+        self, name: str, statement: str, committed: Callable[[Sequence[LoggedEvent]], None]
+    ) -> ChildSpec:
+        kafka, projections = self._settings.kafka, self._settings.projections
+
+        broker, now = kafka.broker(), self._system.clock.monotonic
+        member = Membership(
+            topic=kafka.business_topic,
+            group_id=f"{kafka.group_id}-{name}",
+            client_id=f"{self._settings.node.id}-{name}",
+            drain_s=self._settings.ingest.drain_s,
+            fetch_wait_ms=kafka.fetch_wait_ms,
+            session_timeout_ms=kafka.session_timeout_ms,
+            poll_max_records=projections.batch_max,
+        )
+
+        def connect() -> PaymentConsumer:
+            return PaymentConsumer(broker, member, Windows(), now, ClientCalls(now))
+
+        def make() -> Projection:
+            return Projection(
+                name,
+                statement,
+                self._settings.node.id,
+                self._connection(name),
+                connect,
+                committed,
+                ProjectionLimits(poll_s=projections.poll_s, drain_s=self._settings.ingest.drain_s),
+                self._projection_metrics,
+            )
+
+        return ChildSpec(
+            name,
+            make,
+            drain=False,
+            stop_timeout_s=self._settings.ingest.drain_s + 4.0,
+            poison=PoisonPolicy(backoff=BROKER_BACKOFF),
         )
 
 

@@ -16,8 +16,9 @@ from actors.store.connection import Connection
 
 
 class AuditLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How old something must be before it is a finding, in seconds, and how many findings of a kind one look names."""
+    """How often to look, how old something must be to be a finding, how many findings of a kind one look names."""
 
+    interval_s: float = 30.0
     settled_s: float = 5.0
     pending_s: float = 60.0
     parked_s: float = 3600.0

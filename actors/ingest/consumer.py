@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -52,6 +52,7 @@ class Record(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class BrokerAway(Exception):
@@ -157,7 +158,7 @@ class PaymentConsumer:
                 # lost and gained again within one call: these may be of either assignment
                 raise BrokerAway(f"{partition} changed hands twice within one poll")
             window.end = self._client.highwater(partition) or window.end
-            found.extend((window, Record(partition, r.offset, r.key, r.value)) for r in records)
+            found.extend((window, Record(partition, r.offset, r.key, r.value, r.headers)) for r in records)
         return found
 
     def partition_count(self) -> int:

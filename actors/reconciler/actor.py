@@ -1,4 +1,4 @@
-"""The actor that heals without being asked. It writes nothing itself: one transaction function, and this is a caller of it.
+"""The actor that heals without being asked, by the ways that everybody goes: the intake, the allocator, the hand.
 
 What it brings it brings with ``insist``, because the student's memory is no proof. A case that is still being worked on
 when the next look finds it again waits behind its first delivery in the student's mailbox.
@@ -7,16 +7,20 @@ when the next look finds it again waits behind its first delivery in the student
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
 import msgspec
 
+from actors.audit.checks import CHECKS, AuditLimits, look
+from actors.audit.facts import payment_event
+from actors.audit.mend import mend
+from actors.hand import Hand
 from actors.intake import Intake
 from actors.messages import Allocate, ServeWaitlist
+from actors.protocol.envelope import LoggedEvent
 from actors.protocol.outcome import Settled
-from actors.protocol.payments import PaymentSucceeded, decode_payment
+from actors.protocol.payments import decode_payment
 from actors.protocol.undecodable import Undecodable
 from actors.reconciler.duty import Duty
 from actors.store.connection import Connection
@@ -24,6 +28,12 @@ from actors.store.errors import Contended, DatabaseAway
 from supervision import Actor, ActorRef, DependencyUnavailable, MailboxFull
 
 logger = logging.getLogger(__name__)
+
+WAITING_IS_NO_LOSS_S = 1e9
+"""An event that waits for Kafka is the relay's: there is nothing to heal."""
+
+_MISSING_EVENT = next(check for check in CHECKS if check.kind == "missing_event")
+_MENDING = '{"mending": true}'
 
 
 class ReconcilerLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +64,7 @@ class Reconciler(Actor):
         allocator: ActorRef[Any],
         limits: ReconcilerLimits,
         measure: Measure,
+        committed: Callable[[Sequence[LoggedEvent]], None],
     ) -> None:
         super().__init__()
         self._connection = connection
@@ -61,13 +72,14 @@ class Reconciler(Actor):
         self._allocator = allocator
         self._limits = limits
         self._measure = measure
+        self._committed = committed
         self._looks: dict[str, tuple[Duty, Callable[[], int]]] = {
             "payment_without_purchase": (Duty(), self._heal_payments),
             "half_done_purchase": (Duty(), self._heal_purchases),
             "requested_allocation": (Duty(), self._heal_allocations),
             "mark_without_effect": (Duty(), self._heal_marks),
+            "missing_event": (Duty(), self._heal_events),
         }
-        self._outcomes: Counter[str] = Counter()
 
     def on_start(self) -> None:
         """Look at once, since a crash may just have been, and then at every interval."""
@@ -87,14 +99,18 @@ class Reconciler(Actor):
         """Every look that is due."""
         del message
         clock = self.context.clock
-        for kind, (duty, look) in self._looks.items():
+        for kind, (duty, heal) in self._looks.items():
             started_s = clock.monotonic()
             if not duty.is_due(started_s):
                 continue
             try:
-                cases = look()
-            except (DatabaseAway, Contended) as error:
+                cases = heal()
+            except DatabaseAway as error:
                 raise DependencyUnavailable(f"database away: {error}") from error
+            except Contended as error:
+                # one look that takes too long must not keep the others from healing
+                logger.warning("looking for %s was given up: %s", kind, error)
+                cases = 0
             duty.done(started_s, clock.monotonic(), self._limits.interval_s)
             self._measure.reconciled(kind, cases)
             if cases:
@@ -111,7 +127,7 @@ class Reconciler(Actor):
 
     def _heal_payments(self) -> int:
         rows = self._connection.rows("heal_payments", (self._limits.payment_age_s, self._limits.batch_max))
-        return self._bring(rows)
+        return self._bring(rows, "payment_without_purchase")
 
     def _heal_purchases(self) -> int:
         rows = self._connection.rows("heal_purchases", (self._limits.payment_age_s, self._limits.batch_max))
@@ -135,22 +151,28 @@ class Reconciler(Actor):
                 text = msgspec.json.encode(detail).decode()
                 self._connection.rows("report", ("mark_without_effect", f"{provider}:{event_id}", text))
             else:
+                self._note("mark_without_effect", f"{provider}:{event_id}")
                 self._intake.submit(event, self, via="reconciler", insist=True)
         return len(rows)
 
-    def _bring(self, rows: list[tuple[Any, ...]]) -> int:
-        for provider, payment_id, student_id, course_id, tier, amount, currency, order_id, at in rows:
-            event = PaymentSucceeded(
-                event_id=f"reconcile:{payment_id}"[:255],
-                provider=provider,
-                payment_id=payment_id,
-                student_id=student_id,
-                course_id=course_id,
-                tier=tier,
-                amount=amount,
-                currency=currency,
-                order_id=order_id,
-                occurred_at=at,
-            )
+    def _heal_events(self) -> int:
+        limits = AuditLimits(
+            settled_s=self._limits.payment_age_s, pending_s=WAITING_IS_NO_LOSS_S, most=self._limits.batch_max
+        )
+        looked = look(self._connection, _MISSING_EVENT, limits)
+        mend(Hand(self._connection, self._committed), looked)
+        for case in looked.cases:
+            self._note("missing_event", case.subject)
+        return len(looked.cases)
+
+    def _bring(self, rows: list[tuple[Any, ...]], kind: str | None = None) -> int:
+        for row in rows:
+            event = payment_event(row, "reconcile")
+            if kind is not None:
+                self._note(kind, f"{event.provider}:{event.payment_id}")
             self._intake.submit(event, self, via="reconciler", insist=True)
         return len(rows)
+
+    def _note(self, kind: str, subject: str) -> None:
+        """A finding that is being mended: the audit calls it fixed when it does not find it any more."""
+        self._connection.rows("report", (kind, subject, _MENDING))

@@ -10,11 +10,12 @@ from actors.store.connection import Connection
 
 
 class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How old marks and events may get, and how many go in one transaction.
+    """How old marks and events may get, how many go in one transaction, and how often a node looks for old ones.
 
     The events of a lane go together; then the oldest cursors are answered with a reset to the learning view.
     """
 
+    interval_s: float = 3600.0
     inbox_days: int = 90
     event_days: int = 400
     batch_max: int = 500

@@ -4,7 +4,7 @@ with seen as (
 ), kept as (
     insert into finding as old (kind, subject, detail, first_at)
     select %(kind)s, subject, detail, since from seen order by subject
-    on conflict (kind, subject) where state = 'open' do update set last_at = clock_timestamp(), detail = excluded.detail
+    on conflict (kind, subject) where state = 'open' do update set last_at = clock_timestamp(), detail = old.detail || excluded.detail
     returning 1
 )
 update finding f set state = case when f.subject = any (%(mended)s::text[]) or f.detail ? 'mending' then 'fixed' else 'gone' end, last_at = clock_timestamp()

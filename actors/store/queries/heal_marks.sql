@@ -4,5 +4,6 @@ from inbox b
 where kc.promises_purchase(b.type, b.outcome) and b.received_at < now() - make_interval(secs => %s)
     and not exists (select from purchase p where p.provider = b.provider and p.payment_id = b.payment_id)
     and not exists (select from payment p where p.provider = b.provider and p.payment_id = b.payment_id and p.state = 'captured')
-    and not exists (select from finding f where f.kind = 'mark_without_effect' and f.subject = b.provider || ':' || b.event_id and f.state = 'open')
+    and not exists (select from finding f where f.kind = 'mark_without_effect' and f.subject = b.provider || ':' || b.event_id and f.state = 'open'
+        and f.detail ? 'reason')
 limit %s

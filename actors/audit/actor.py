@@ -1,0 +1,111 @@
+"""The auditor: own thread, own connection. It asks every question at its interval and keeps what it finds.
+
+One node looks at a time, by an advisory lock; each shows the findings. It only observes: the reconciler heals.
+Retention is its other chore, since both are slow work over whole tables that nobody waits for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
+
+from actors.audit.checks import CHECKS, AuditLimits, look
+from actors.audit.findings import OpenFindings, open_findings, record
+from actors.reconciler.duty import Duty
+from actors.reconciler.retention import RetentionLimits, take_old
+from actors.store.connection import Connection
+from actors.store.errors import Contended, DatabaseAway
+from supervision import Actor, DependencyUnavailable
+
+logger = logging.getLogger(__name__)
+
+ADVISORY_SPACE = 0x6B61  # "ka": the first key of the two-key advisory lock
+
+
+class Measure(Protocol):
+    """What the auditor reports."""
+
+    def findings(self, found: Sequence[OpenFindings]) -> None:
+        """What is open now, by kind."""
+
+    def removed(self, table: str, rows: int) -> None:
+        """Retention took so many rows."""
+
+
+class Auditor(Actor):
+    """See the module."""
+
+    dispatcher: ClassVar[str] = "pinned"
+
+    def __init__(
+        self, connection: Connection, limits: AuditLimits, retention: RetentionLimits, measure: Measure
+    ) -> None:
+        super().__init__()
+        self._connection = connection
+        self._limits = limits
+        self._retention = retention
+        self._measure = measure
+        self._duties = {check.kind: Duty() for check in CHECKS}
+        self._retention_duty = Duty()
+
+    def on_start(self) -> None:
+        """Look after one interval: what a crash left is the reconciler's to heal first."""
+        self._retention_duty.due_s = self.context.clock.monotonic() + self._retention.interval_s
+        self._timer = self.context.timers.tell_every(self._limits.interval_s, self.actor_ref, "look")
+
+    def on_stop(self) -> None:
+        """Leave the connection, and the lock with it."""
+        self._timer.cancel()
+        self._connection.close()
+
+    def on_failure(self, *_: object) -> None:
+        """An auditor that is made again brings its own timer and connection."""
+        self.on_stop()
+
+    def on_receive(self, message: object) -> None:
+        """Every look that is due, if it is this node's turn."""
+        del message
+        try:
+            if self._connection.rows("audit_turn", {"space": ADVISORY_SPACE})[0][0]:
+                try:
+                    self._look()
+                    self._retain()
+                finally:
+                    self._connection.rows("audit_turn_over", {"space": ADVISORY_SPACE})
+            self._measure.findings(open_findings(self._connection))
+        except (DatabaseAway, Contended) as error:
+            raise DependencyUnavailable(f"database away: {error}") from error
+
+    def _look(self) -> None:
+        clock = self.context.clock
+        for check in CHECKS:
+            duty = self._duties[check.kind]
+            started_s = clock.monotonic()
+            if not duty.is_due(started_s):
+                continue
+            try:
+                looked = look(self._connection, check, self._limits)
+                record(self._connection, looked)
+            except Contended as error:
+                logger.warning("the audit's %s was given up: %s", check.kind, error)
+            else:
+                if looked.cases:
+                    subjects = ", ".join(case.subject for case in looked.cases[:3])
+                    logger.warning(
+                        "%s %s: %d found, such as %s", check.code, check.kind, len(looked.cases), subjects
+                    )
+            duty.done(started_s, clock.monotonic(), self._limits.interval_s)
+
+    def _retain(self) -> None:
+        started_s = self.context.clock.monotonic()
+        if not self._retention_duty.is_due(started_s):
+            return
+        try:
+            taken = take_old(self._connection, self._retention)
+        except Contended as error:
+            logger.warning("retention was given up: %s", error)
+        else:
+            self._measure.removed("inbox", taken.inbox)
+            self._measure.removed("event", taken.events)
+        self._retention_duty.done(started_s, self.context.clock.monotonic(), self._retention.interval_s)

@@ -1,0 +1,173 @@
+"""A projection: own thread, own connection, a consumer group of its own over the business events.
+
+Each turn reads what has come, brings the students concerned forward in one transaction, and then completes the offsets.
+Between two turns it rests, so that many events go together: nobody waits for a projection.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Protocol
+
+import msgspec
+
+from actors.ingest.consumer import BrokerAway, PaymentConsumer, Record
+from actors.projections.position import furthest
+from actors.protocol.envelope import LoggedEvent
+from actors.store.connection import Connection
+from actors.store.errors import Contended, DatabaseAway
+from supervision import Actor, DependencyUnavailable, Timer
+
+logger = logging.getLogger(__name__)
+
+CYCLE = "cycle"
+SEEN_EVERY_S = 5.0
+CONTENDED_TRIES = 5
+
+_logged = msgspec.json.Decoder(list[LoggedEvent]).decode
+
+
+class ProjectionLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """It reads each ``poll_s``, commits offsets each ``commit_interval_s``, and leaves its group within ``drain_s``."""
+
+    poll_s: float = 0.25
+    commit_interval_s: float = 1.0
+    drain_s: float = 5.0
+
+
+class Measure(Protocol):
+    """What a projection reports."""
+
+    def projected(self, projection: str, records: int) -> None:
+        """One read came to so many records."""
+
+
+class Projection(Actor):
+    """See the module.
+
+    Args:
+        name: of the consumer, as it stands in ``consumer_lane``.
+        statement: takes ``[{student_id, seq}]`` as JSON; returns the events that it logged, or nothing.
+        member: the node, as it stands in ``consumer_member``.
+        connect: makes the consumer; raises :class:`BrokerAway`.
+        committed: told of every event that a projection logged. Must not block.
+    """
+
+    dispatcher: ClassVar[str] = "pinned"
+
+    def __init__(
+        self,
+        name: str,
+        statement: str,
+        member: str,
+        connection: Connection,
+        connect: Callable[[], PaymentConsumer],
+        committed: Callable[[Sequence[LoggedEvent]], None],
+        limits: ProjectionLimits,
+        measure: Measure,
+    ) -> None:
+        super().__init__()
+        self._name = name
+        self._statement = statement
+        self._member = member
+        self._connection = connection
+        self._connect = connect
+        self._committed = committed
+        self._limits = limits
+        self._measure = measure
+        self._consumer: PaymentConsumer | None = None
+        self._commit_due_s = 0.0
+        self._seen_due_s = 0.0
+        self._timer: Timer | None = None
+
+    def on_start(self) -> None:
+        """Begin to cycle."""
+        self.actor_ref.tell(CYCLE)
+
+    def on_receive(self, message: object) -> None:
+        """One cycle: at once again while there is more than one read's worth, else after a rest."""
+        if message != CYCLE:
+            logger.warning("%s was told %s", self._name, type(message).__name__)
+            return
+        try:
+            more = self._cycle()
+        except BrokerAway as error:
+            self._give_up()
+            raise DependencyUnavailable(f"brokers away: {error}") from error
+        except (DatabaseAway, Contended) as error:
+            # what was read is not completed: it is read again by the consumer that is made anew
+            self._give_up()
+            raise DependencyUnavailable(f"database away: {error}") from error
+        if more:
+            self.actor_ref.tell(CYCLE)
+        else:
+            self._timer = self.context.timers.tell_after(self._limits.poll_s, self.actor_ref, CYCLE)
+
+    def on_stop(self) -> None:
+        """Leave the group in order."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._leave()
+        self._connection.close()
+
+    def on_failure(self, *_: object) -> None:
+        """A projection that is made again joins anew."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._give_up()
+        self._connection.close()
+
+    def _cycle(self) -> bool:
+        if self._consumer is None:
+            self._consumer = self._connect()
+        now_s = self.context.clock.monotonic()
+        polled = self._consumer.poll(0.01)
+        taken = [(window, record) for window, record in polled if window.register(record.offset, now_s)]
+        if taken:
+            self._project([record for _, record in taken])
+            for window, record in taken:
+                window.complete(record.offset)
+        if now_s >= self._commit_due_s:
+            self._consumer.commit()
+            self._commit_due_s = now_s + self._limits.commit_interval_s
+        if now_s >= self._seen_due_s:
+            windows = self._consumer.windows.all()
+            caught_up = not polled and bool(windows) and not any(window.lag for window in windows)
+            values = {"consumer": self._name, "member": self._member, "caught_up": caught_up}
+            self._connection.run("projection_seen", values)
+            self._seen_due_s = now_s + SEEN_EVERY_S
+        return bool(polled)
+
+    def _project(self, records: Sequence[Record]) -> None:
+        positions = furthest(records)
+        if positions:
+            told = [{"student_id": student, "seq": seq} for student, seq in positions]
+            text = msgspec.json.encode(told).decode()
+            answer = self._retried(text)
+            events = _logged(answer) if answer else []
+            if events:
+                self._committed(events)
+        self._measure.projected(self._name, len(records))
+
+    def _retried(self, text: str) -> str | None:
+        for _ in range(CONTENDED_TRIES - 1):
+            try:
+                return self._ask(text)
+            except Contended:
+                continue
+        return self._ask(text)
+
+    def _ask(self, text: str) -> str | None:
+        answer: str | None = self._connection.rows(self._statement, (text,))[0][0]
+        return answer
+
+    def _leave(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close(self._limits.drain_s)
+
+    def _give_up(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.give_up()
