@@ -17,13 +17,14 @@ import contextlib
 import http.client
 import json
 import logging
+import re
 import secrets
 import signal
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -36,6 +37,7 @@ from kcactors.child import ChildNode
 from kcactors.embedded import Services
 from kcactors.embedded.errors import ServerFailed
 from kcactors.embedded.folder_lock import FolderLock
+from kcactors.embedded.kafka import GROUP_DELAY_MS
 from kcactors.embedded.ports import LOOPBACK, candidates, is_free
 from kcactors.embedded.surroundings import inherited
 from kcactors.environment import PREFIX
@@ -48,7 +50,7 @@ log = logging.getLogger(__name__)
 
 STOP_S: Final = 15.0
 NODES_STOP_S: Final = 9.0
-NODES_READY_S: Final = 60.0
+NODES_READY_S: Final = 90.0
 COURSES: Final = 12
 TRAINERS: Final = 36
 CAPACITY: Final = 1_000
@@ -56,6 +58,9 @@ TOKEN_TTL_S: Final = 365 * 24 * 3600
 
 _LOOK_S: Final = 0.5
 _PROBE_S: Final = 2.0
+_OWNED: Final = re.compile(rb'^kcactors_kafka_in_flight\{partition="(\d+)"\}', re.MULTILINE)
+TOGETHER_MS: Final = 4_000
+"""Nodes that start together join the group together: each that came later would cost a session timeout."""
 
 OWN_PACE: Final = {
     # The embedded broker waits for this long whenever a member comes or goes.
@@ -102,14 +107,20 @@ def run_dev(*, port: int, nodes: int, data_dir: Path) -> int:
         # What an earlier run wrote goes first, so that whoever waits for the file waits for this run.
         _forget(folder)
         running.callback(_forget, folder)
-        services = running.enter_context(Services(folder))
+        services = running.enter_context(
+            Services(folder, group_delay_ms=GROUP_DELAY_MS if nodes == 1 else TOGETHER_MS)
+        )
         drawn = _drawn(folder)
         environment = _environment(services, drawn)
         settings = load({**_given(), **environment})
         migrate(services.database_url)
         for topic, partitions in settings.kafka.topics().items():
             services.kafka.create_topic(topic, partitions)
+        deadline = time.monotonic() + NODES_READY_S
         started = _start_nodes(running, ports, environment, folder)
+        for node in started:
+            node.wait_ready(deadline - time.monotonic())
+        _until(deadline, lambda: _not_ready(started, settings.kafka.partitions))
         document = _document(services, settings, drawn, started)
         _write(folder / "dev.env", "".join(f"{name}={text}\n" for name, text in environment.items()))
         _write(folder / "dev.json", json.dumps(document, indent=2) + "\n")
@@ -178,7 +189,7 @@ def _environment(services: Services, drawn: _Secrets) -> dict[str, str]:
 def _start_nodes(
     running: contextlib.ExitStack, ports: list[int], environment: Mapping[str, str], folder: Path
 ) -> list[ChildNode]:
-    """Start them together; return when each is ready and nothing of it is degraded."""
+    """Start them together, without waiting."""
     started: list[ChildNode] = []
     running.callback(_stop_nodes, started)
     for number, port in enumerate(ports):
@@ -186,28 +197,37 @@ def _start_nodes(
         node_log.unlink(missing_ok=True)
         settings = {**_given(), **environment}
         started.append(ChildNode(port, settings, log=node_log, own_session=False))
-    deadline = time.monotonic() + NODES_READY_S
-    for node in started:
-        node.wait_ready(deadline - time.monotonic())
-        _wait_whole(node, deadline)
     return started
 
 
-def _wait_whole(node: ChildNode, deadline: float) -> None:
-    """Wait until the node has its topics and partitions; ``/readyz`` names what it lacks."""
-    lacking: object = "an answer"
-    while time.monotonic() < deadline:
-        status, body = _get(node.port, "/readyz")
-        if status == http.client.OK:
-            lacking = json.loads(body).get("degraded")
-            if not lacking:
-                return
+def _not_ready(started: list[ChildNode], partitions: int) -> str | None:
+    """What the nodes still lack, all of them seen together; None when nothing.
+
+    ``/readyz`` names what a node lacks by itself; that every partition has one owner, and every node a share, shows in
+    their metrics only.
+    """
+    shares: list[set[int]] = []
+    for node in started:
         if node.exit_code is not None:
-            raise ServerFailed(
-                f"the node on port {node.port}", f"ended with {node.exit_code}", node.log_text()[-2000:]
-            )
-        time.sleep(_LOOK_S / 10)
-    raise ServerFailed(f"the node on port {node.port}", f"still lacks {lacking}", node.log_text()[-2000:])
+            tail = "\n".join(node.log_text().splitlines()[-20:])
+            raise ServerFailed(f"the node on port {node.port}", f"ended with {node.exit_code}", tail)
+        status, body = _get(node.port, "/readyz")
+        lacking = json.loads(body)["degraded"] if status == http.client.OK else ["an answer"]
+        if lacking:
+            return f"the node on port {node.port} lacks {', '.join(lacking)}"
+        shares.append({int(number) for number in _OWNED.findall(_get(node.port, "/metrics")[1])})
+    if started and sorted(number for share in shares for number in share) != list(range(partitions)):
+        return "not every partition has one owner"
+    if not all(shares) and len(started) <= partitions:
+        return "a node has no partition"
+    return None
+
+
+def _until(deadline: float, lacking: Callable[[], str | None]) -> None:
+    while (still := lacking()) is not None:
+        if time.monotonic() > deadline:
+            raise ServerFailed("the cluster of nodes", f"is not ready after {NODES_READY_S:g} s: {still}")
+        time.sleep(_LOOK_S / 5)
 
 
 def _stop_nodes(started: list[ChildNode]) -> None:

@@ -1,4 +1,4 @@
-"""The process of the in-memory Kafka broker: ``python -m kcactors.embedded.broker DESCRIPTOR``.
+"""The process of the in-memory Kafka broker: ``python -m kcactors.embedded.broker DESCRIPTOR GROUP_DELAY_MS``.
 
 It takes commands, one JSON line each, from the socket that it inherited, answers each with one line, and ends when its
 owner closes the other end.
@@ -20,11 +20,11 @@ from kcactors.embedded.mock_cluster import MockCluster
 VERBS: Final = frozenset({"create_topic", "delete_topic", "set_down", "set_up", "advertise"})
 
 
-def serve(channel: socket.socket) -> None:
+def serve(channel: socket.socket, group_delay_ms: int) -> None:
     """Greet, then obey until the owner hangs up."""
     with channel, channel.makefile("rwb", buffering=0) as lines:
         try:
-            cluster = MockCluster()
+            cluster = MockCluster(group_delay_ms=group_delay_ms)
         except ServiceTrouble as trouble:
             lines.write(msgspec.json.encode(Answer(refused=str(trouble))) + b"\n")
             return
@@ -45,4 +45,4 @@ def serve(channel: socket.socket) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

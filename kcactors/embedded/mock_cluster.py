@@ -15,20 +15,19 @@ from kcactors.embedded.errors import ServerFailed
 NAME = "the Kafka broker"
 _ERROR_TEXT_MAX = 512
 
-GROUP_DELAY_MS = 100
-"""How long a new group waits for more members; instead of 3 s, because nobody gains by those. Not 0: a member that
-joins before its client has read the topic's partitions assigns none, and may never look again."""
-
 
 class MockCluster:
     """Listens on a port of loopback from its making to `close`.
+
+    Args:
+        group_delay_ms: how long a new consumer group waits for more members.
 
     Raises:
         ServerMissing: the wheel that brings the library is not installed.
         ServerFailed: librdkafka refused, with its words.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, group_delay_ms: int) -> None:
         library = librdkafka.library()
         text = ctypes.create_string_buffer(_ERROR_TEXT_MAX)
         settings = library.rd_kafka_conf_new()
@@ -42,7 +41,7 @@ class MockCluster:
             library.rd_kafka_destroy(handle)
             raise ServerFailed(NAME, "could not listen on a port of loopback")
         self.close = weakref.finalize(self, _destroy, self._cluster, handle)
-        library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, GROUP_DELAY_MS)
+        library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, group_delay_ms)
 
     @property
     def bootstrap(self) -> str:

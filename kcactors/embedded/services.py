@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kcactors.embedded.kafka import EmbeddedKafka
+from kcactors.embedded.kafka import GROUP_DELAY_MS, EmbeddedKafka
 from kcactors.embedded.postgres import EmbeddedPostgres
 from kcactors.embedded.redis import EmbeddedRedis
 
@@ -20,18 +20,18 @@ class Services:
     Args:
         data_dir: keeps PostgreSQL's data and the servers' logs; made when it is not there.
         topics: name to number of partitions, made at every start because the broker forgets them.
-        redis_port: wanted port of Redis; another is taken when that one is in use.
+        group_delay_ms: how long a new consumer group waits for more members.
     """
 
     def __init__(
-        self, data_dir: Path, *, topics: Mapping[str, int] | None = None, redis_port: int | None = None
+        self, data_dir: Path, *, topics: Mapping[str, int] | None = None, group_delay_ms: int = GROUP_DELAY_MS
     ) -> None:
         self._dir = data_dir.absolute()
         self._topics = dict(topics or {})
         self._running = contextlib.ExitStack()
         self.postgres = EmbeddedPostgres(self._dir / "postgres")
-        self.redis = EmbeddedRedis(log=self._dir / "redis.log", port=redis_port)
-        self.kafka = EmbeddedKafka(log=self._dir / "kafka.log")
+        self.redis = EmbeddedRedis(log=self._dir / "redis.log")
+        self.kafka = EmbeddedKafka(log=self._dir / "kafka.log", group_delay_ms=group_delay_ms)
 
     def __enter__(self) -> Self:
         self.start()
