@@ -48,3 +48,17 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
         if self.ssl_cafile is not None:
             config["ssl_cafile"] = self.ssl_cafile
         return config
+
+    def librdkafka_config(self) -> dict[str, Any]:
+        """The same facts in librdkafka's words."""
+        config: dict[str, Any] = {
+            "bootstrap.servers": self.bootstrap,
+            "security.protocol": self.security_protocol,
+        }
+        if self.sasl_mechanism is not None:
+            config["sasl.mechanisms"] = self.sasl_mechanism
+            config["sasl.username"] = self.sasl_username
+            config["sasl.password"] = self.sasl_password
+        if self.ssl_cafile is not None:
+            config["ssl.ca.location"] = self.ssl_cafile
+        return config

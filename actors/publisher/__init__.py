@@ -1,1 +1,1 @@
-"""Events out: the announcer rings Redis at once, the relay brings every event to Kafka in order and takes it off the outbox."""
+"""Events out: the announcer rings Redis at once, the relay brings every event to Kafka in order."""

@@ -46,7 +46,7 @@ class Announcer(Actor):
         epoch: str,
         measure: Measure,
         on_state: Callable[[bool], None],
-        before: Callable[[Sequence[LoggedEvent]], None] = lambda events: None,
+        before: Callable[[Sequence[LoggedEvent]], None] = lambda _: None,
     ) -> None:
         super().__init__()
         self._doorbell = doorbell
@@ -72,11 +72,11 @@ class Announcer(Actor):
             self._doorbell.publish([(channel(e.student_id), envelope_text(e, self._epoch)) for e in events])
         except DoorbellAway as error:
             self._silent_until_s = now_s + SILENCE_S
-            self._on_state(False)
+            self._on_state(False)  # noqa: FBT003 - the fact itself
             self._measure.published("redis", events, "dropped")
             logger.warning("Redis is away, %d events go by the log only: %s", len(events), error)
         else:
-            self._on_state(True)
+            self._on_state(True)  # noqa: FBT003 - the fact itself
             self._measure.published("redis", events, "ok")
 
 

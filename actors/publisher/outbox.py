@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -30,6 +30,16 @@ def acknowledged(rows: Sequence[OutboxRow], arrived: Sequence[bool]) -> list[int
         elif row.event.student_id not in broken:
             done.append(row.id)
     return done
+
+
+def fitting(rows: Sequence[OutboxRow], size_of: Callable[[LoggedEvent], int], bytes_max: int) -> int:
+    """How many of the first rows fit into one round; at least one, so that no row holds up the rest for ever."""
+    total = 0
+    for count, row in enumerate(rows):
+        total += size_of(row.event)
+        if total > bytes_max and count:
+            return count
+    return len(rows)
 
 
 def late(rows: Sequence[OutboxRow], now: datetime, after: timedelta, known: set[int]) -> list[OutboxRow]:

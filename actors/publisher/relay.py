@@ -1,8 +1,8 @@
 """The relay: own thread, own connection, own producer. It empties the outbox into Kafka, in order per student.
 
-A shard belongs for one round to whoever holds its advisory lock; the connection is in no transaction while Kafka is waited
-for, since an open one would keep the database from pruning. A lost connection loses the locks and abandons the round: its
-rows are still there, and sending them twice is what consumers drop by ``seq``.
+A shard belongs for one round to whoever holds its advisory lock; the connection is in no transaction while Kafka is
+waited for, since an open one would keep the database from pruning. A lost connection loses the locks and abandons the
+round: its rows are still there, and sending them twice is what consumers drop by ``seq``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import msgspec
 
 from actors.protocol.envelope import LoggedEvent
 from actors.publisher.announcer import Measure
-from actors.publisher.kafka import BrokerAway, EventProducer
 from actors.publisher.outbox import OutboxRow, acknowledged, late
+from actors.publisher.producer import BrokerAway, Producer
 from actors.store.connection import Connection
 from actors.store.errors import StoreError
 from actors.store.rows import logged_event
@@ -76,7 +76,7 @@ class Relay(Actor):
     def __init__(
         self,
         connection: Connection,
-        connect: Callable[[], EventProducer],
+        connect: Callable[[], Producer],
         announce: Callable[[Sequence[LoggedEvent]], None],
         nudge: Nudge,
         limits: RelayLimits,
@@ -91,7 +91,7 @@ class Relay(Actor):
         self._limits = limits
         self._measure = measure
         self._on_state = on_state
-        self._producer: EventProducer | None = None
+        self._producer: Producer | None = None
         self._known: set[int] = set()
 
     def on_start(self) -> None:
@@ -160,7 +160,7 @@ class Relay(Actor):
                 self._producer = self._connect()
             return self._producer.send(events)
         except BrokerAway as error:
-            self._on_state(False)
+            self._on_state(False)  # noqa: FBT003 - the fact itself
             # what an abandoned client still held must not be sent after the next round
             self._drop_producer()
             raise DependencyUnavailable(f"Kafka away: {error}") from error
