@@ -1,9 +1,4 @@
-"""Redis as a doorbell: it says at once that something stands in the log, and holds nothing that is promised.
-
-Pub/Sub is at most once and its subscribers can die without a word, so nothing here is relied on: a lost ring is found
-by the head in the next ping, a lost connection by our own watchdog. This is the only module that speaks to Redis; the
-clients retry nothing by themselves, so that every trouble is seen here and has one name, :class:`DoorbellAway`.
-"""
+"""Listening: the channels that somebody in this process wants, confirmed, and again after every break."""
 
 from __future__ import annotations
 
@@ -13,189 +8,22 @@ import logging
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import redis
-from redis.asyncio import BlockingConnectionPool
-from redis.asyncio import ConnectionPool as AsyncConnectionPool
-from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from actors.doorbell.away import DoorbellAway
+from actors.doorbell.line import Line
 
 logger = logging.getLogger(__name__)
 
-REVOKE_CHANNEL: Final = "kcactors:revoke"
-"""A student id published here closes that student's sessions."""
-
 SUBSCRIBE_MAX: Final = 1000
 """Channels in one SUBSCRIBE command: after a reconnect there may be a hundred thousand."""
-
-
-class DoorbellAway(ConnectionError):
-    """Redis did not answer in time. Nothing is lost: the log has it, and the outbox still holds the row."""
-
-
-class DoorbellPublisher:
-    """Publishes from a thread: one pipeline, without a transaction, for many messages.
-
-    Not thread-safe; each owner (a relay) has its own. The connection is made again on the next call after a failure.
-    """
-
-    def __init__(self, url: str, *, timeout_s: float = 2.0) -> None:
-        self._client = redis.Redis.from_url(
-            url,
-            protocol=2,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-        )
-
-    def publish(self, items: Sequence[tuple[str, str | bytes]]) -> None:
-        """Publish ``(channel, text)`` pairs in their order.
-
-        A message may have been sent although this raises; receivers drop what they have seen.
-
-        Raises:
-            DoorbellAway: for any trouble with the connection.
-        """
-        if not items:
-            return
-        try:
-            with self._client.pipeline(transaction=False) as pipeline:
-                for channel, text in items:
-                    pipeline.publish(channel, text)
-                pipeline.execute()
-        except (redis.RedisError, OSError) as error:
-            raise DoorbellAway(str(error)) from error
-
-    def ping(self) -> None:
-        """Prove that Redis answers.
-
-        Raises:
-            DoorbellAway: when it does not.
-        """
-        try:
-            self._client.ping()
-        except (redis.RedisError, OSError) as error:
-            raise DoorbellAway(str(error)) from error
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._client.close()
-
-
-class Noticeboard:
-    """Small notes under names, which the other nodes read. Not thread-safe; each owner has its own.
-
-    Every method raises :class:`DoorbellAway` for any trouble with the connection, and connects again on the next call.
-    """
-
-    def __init__(self, url: str, *, timeout_s: float = 2.0) -> None:
-        self._client = redis.Redis.from_url(
-            url,
-            protocol=2,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-        )
-
-    def pin(self, board: str, name: str, note: bytes, kept_s: int) -> dict[str, bytes]:
-        """Put up a note in the place of the last one by that name; all notes of the board.
-
-        The whole board is gone ``kept_s`` after the last note was put up.
-        """
-        try:
-            with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.hset(board, name, note)
-                pipeline.expire(board, kept_s)
-                pipeline.hgetall(board)
-                found: dict[bytes, bytes] = pipeline.execute()[2]
-        except (redis.RedisError, OSError) as error:
-            raise DoorbellAway(str(error)) from error
-        return {key.decode(errors="replace"): text for key, text in found.items()}
-
-    def take_down(self, board: str, name: str) -> None:
-        """Remove a note, if it is there."""
-        try:
-            self._client.hdel(board, name)
-        except (redis.RedisError, OSError) as error:
-            raise DoorbellAway(str(error)) from error
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._client.close()
-
-
-class DoorbellShelf:
-    """A shelf beside the doorbell for texts that can be made again at any time. For one asyncio loop.
-
-    Args:
-        timeout_s: a shelf that answers later than this is of no use.
-    """
-
-    def __init__(self, url: str, *, timeout_s: float = 0.25, connections: int = 8) -> None:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            protocol=2,
-            max_connections=connections,
-            timeout=timeout_s,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=AsyncRetry(NoBackoff(), 0),
-            health_check_interval=0,
-        )
-        self._client = AsyncRedis.from_pool(pool)
-
-    async def take(self, key: str) -> bytes | None:
-        """What stands at ``key``, or None.
-
-        Raises:
-            DoorbellAway: no answer in time.
-        """
-        try:
-            found: bytes | None = await self._client.get(key)
-        except (redis.RedisError, OSError, TimeoutError) as error:
-            raise DoorbellAway(str(error)) from error
-        return found
-
-    async def put(self, key: str, text: bytes, *, keep_s: int) -> None:
-        """Put ``text`` there for ``keep_s`` seconds.
-
-        Raises:
-            DoorbellAway: no answer in time.
-        """
-        try:
-            await self._client.set(key, text, ex=keep_s)
-        except (redis.RedisError, OSError, TimeoutError) as error:
-            raise DoorbellAway(str(error)) from error
-
-    async def close(self) -> None:
-        """Give the connections back."""
-        await self._client.aclose()
-
-
-class _Line:
-    """One channel: who wants it, what was last said to Redis about it, and which confirmations are still to come."""
-
-    __slots__ = ("confirmed", "pending", "users", "waiters", "wired")
-
-    def __init__(self) -> None:
-        self.users = 0
-        self.wired = False
-        self.pending = 0
-        self.confirmed = False
-        self.waiters: list[asyncio.Future[bool]] = []
-
-    def answer(self, *, confirmed: bool) -> None:
-        waiters, self.waiters = self.waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(confirmed)
 
 
 class DoorbellSubscriber:
@@ -222,20 +50,20 @@ class DoorbellSubscriber:
         backoff_max_s: float = 2.0,
         rng: random.Random | None = None,
     ) -> None:
-        self._pool: AsyncConnectionPool = AsyncConnectionPool.from_url(
+        self._pool: ConnectionPool = ConnectionPool.from_url(
             url,
             protocol=2,
             decode_responses=True,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
-            retry=AsyncRetry(NoBackoff(), 0),
+            retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
         )
         self._on_ring, self._on_up, self._on_down = on_ring, on_up, on_down
         self._silence_s, self._backoff_max_s = silence_s, backoff_max_s
         self._timeout_s = timeout_s
         self._rng = rng or random.Random()  # noqa: S311 - jitter
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
         self._wishes: deque[str] = deque()
         self._flushing: asyncio.Task[None] | None = None
         self._connection: AbstractConnection | None = None
@@ -256,7 +84,7 @@ class DoorbellSubscriber:
         """
         line = self._lines.get(channel)
         if line is None:
-            line = self._lines[channel] = _Line()
+            line = self._lines[channel] = Line()
         line.users += 1
         if line.confirmed:
             return True
