@@ -163,7 +163,11 @@ class Tree:
                 ack_timeout_s=publisher.ack_timeout_s,
             )
 
-        limits = RelayLimits(round_max=publisher.round_max, poll_s=publisher.poll_s)
+        limits = RelayLimits(
+            round_max=publisher.round_max,
+            poll_s=publisher.poll_s,
+            asleep_s=2 * publisher.ack_timeout_s + 5.0,
+        )
         connection = self._connection("relay")
         return Relay(connection, connect, announce, nudge, limits, self.metrics, self._state("kafka"))
 

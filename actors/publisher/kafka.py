@@ -2,17 +2,17 @@
 
 Read in and tried with kafka-python 3.0.12:
 
-* a batch that fails does not stop the next one of its partition, which would let ``seq`` 6 reach the topic before 5. So a
-  round is at most one batch per partition: the batch is larger than a round may be (`ROUND_BYTES_MAX`), and nothing is sent
-  before ``flush``;
+* a batch that fails does not stop the next one of its partition, which would let ``seq`` 6 reach the topic before 5. So
+  a round is at most one batch per partition: the batch is larger than a round may be (`ROUND_BYTES_MAX`), and nothing
+  is sent before ``flush``;
 * ``close(timeout=0)`` raises while something is pending, before it ends its sender, which would go on sending.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Any
 
 from kafka import KafkaProducer
@@ -20,26 +20,16 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from actors.broker import Broker
 from actors.protocol.envelope import LoggedEvent, kafka_headers
+from actors.publisher.outbox import ROUND_BYTES_MAX
+from actors.publisher.producer import BrokerAway
 
-ROUND_BYTES_MAX = 700_000
-"""Of all events of a round, headers included: below the batch, which is below what brokers take by default (1 MiB)."""
-BATCH_BYTES = 900_000
+logger = logging.getLogger(__name__)
+
+BATCH_BYTES = ROUND_BYTES_MAX + 200_000
+"""Still below what brokers take by default, 1 MiB."""
 LINGER_S = 1.0
 """Longer than filling a round takes; ``flush`` ends it."""
 BOOTSTRAP_MS = 5_000
-
-
-class BrokerAway(Exception):
-    """Kafka did not take the events; which of them it took is not known to the last one."""
-
-
-class Report(StrEnum):
-    """What became of one event of a round."""
-
-    ARRIVED = "ok"
-    FAILED = "failed"
-    REFUSED = "refused"
-    """Kafka will never take this event as it is, or takes none of the student's because an earlier one is refused."""
 
 
 class EventProducer:
@@ -81,19 +71,8 @@ class EventProducer:
                 one.close()
             raise BrokerAway(str(error)) from error
 
-    def partition_count(self) -> int:
-        """Partitions of the topic.
-
-        Raises:
-            BrokerAway: nobody says.
-        """
-        try:
-            return len(self._producer.partitions_for(self._topic))
-        except KafkaError as error:
-            raise BrokerAway(f"{type(error).__name__}: {error}") from error
-
-    def send(self, events: Sequence[LoggedEvent]) -> list[Report]:
-        """Send a round, at most `ROUND_BYTES_MAX` of it; for each event what became of it.
+    def send(self, events: Sequence[LoggedEvent]) -> list[bool]:
+        """Send a round, at most `ROUND_BYTES_MAX` of it; for each event whether the brokers have it.
 
         Raises:
             BrokerAway: the client could not even take them.
@@ -105,10 +84,10 @@ class EventProducer:
             self._producer.flush(timeout=self._ack_timeout_s)
         except (KafkaError, AssertionError) as error:
             raise BrokerAway(f"{type(error).__name__}: {error}") from error
-        return [Report.REFUSED if a is None else _report(a, deadline_s) for a in answers]
+        return [answer is not None and _arrived(answer, deadline_s) for answer in answers]
 
     def _hand_over(self, event: LoggedEvent, refused: set[str]) -> Any:
-        """The client's promise of an answer, or ``None`` where the event may not be sent."""
+        """The client's promise of an answer; ``None`` for a refused event, and for those of its student behind it."""
         if event.student_id in refused:
             return None
         try:
@@ -118,28 +97,22 @@ class EventProducer:
                 value=bytes(event.data),
                 headers=kafka_headers(event),
             )
-        except MessageSizeTooLargeError:
+        except MessageSizeTooLargeError as error:
+            logger.error("event %s can never be sent: %s", event.event_id, error)  # noqa: TRY400  (no trace needed)
             refused.add(event.student_id)
             return None
 
-    def close(self) -> None:
-        """Leave at once. What is not acknowledged yet is given up: its rows are still there."""
+    def close(self, timeout_s: float = 0.0) -> None:
+        """Leave. With 0, what is not acknowledged yet is given up: its rows are still there."""
         try:
-            self._producer.close(timeout=0)
+            self._producer.close(timeout=timeout_s)
         except KafkaError:
             self._producer._sender.force_close()  # noqa: SLF001  (see the module)
 
 
-def size_of(event: LoggedEvent) -> int:
-    """Bytes of the event on Kafka, at most."""
-    return len(bytes(event.data)) + 400
-
-
-def _report(answer: Any, deadline_s: float) -> Report:
+def _arrived(answer: Any, deadline_s: float) -> bool:
     try:
         answer.get(timeout=max(0.0, deadline_s - time.monotonic()))
-    except MessageSizeTooLargeError:
-        return Report.REFUSED
     except KafkaError:
-        return Report.FAILED
-    return Report.ARRIVED
+        return False
+    return True

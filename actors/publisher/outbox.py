@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from actors.protocol.envelope import LoggedEvent
+
+ROUND_BYTES_MAX = 700_000
+"""Of all events of a round, headers included, so that a round is one batch."""
+HEADER_BYTES = 500
+"""Of one event: key, CloudEvents headers and the record's own, at most."""
 
 
 class OutboxRow(msgspec.Struct, frozen=True):
@@ -32,11 +37,11 @@ def acknowledged(rows: Sequence[OutboxRow], arrived: Sequence[bool]) -> list[int
     return done
 
 
-def fitting(rows: Sequence[OutboxRow], size_of: Callable[[LoggedEvent], int], bytes_max: int) -> int:
+def fitting(rows: Sequence[OutboxRow], bytes_max: int = ROUND_BYTES_MAX) -> int:
     """How many of the first rows fit into one round; at least one, so that no row holds up the rest for ever."""
     total = 0
     for count, row in enumerate(rows):
-        total += size_of(row.event)
+        total += len(bytes(row.event.data)) + HEADER_BYTES
         if total > bytes_max and count:
             return count
     return len(rows)

@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from actors.failpoint import reach
 from actors.protocol.envelope import LoggedEvent
 from actors.publisher.announcer import Measure
-from actors.publisher.outbox import OutboxRow, acknowledged, late
+from actors.publisher.outbox import OutboxRow, acknowledged, fitting, late
 from actors.publisher.producer import BrokerAway, Producer
 from actors.store.connection import Connection
 from actors.store.errors import StoreError
@@ -30,10 +31,14 @@ LATE_AFTER = timedelta(seconds=2)
 
 
 class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """``round_max`` events are sent and waited for at once; the outbox is looked at each ``poll_s`` without a nudge."""
+    """``round_max`` events are sent and waited for at once; the outbox is looked at each ``poll_s`` without a nudge.
+
+    ``asleep_s``: a relay that says nothing to the database for so long loses its shards; longer than a round.
+    """
 
     round_max: int = 1_000
     poll_s: float = 0.5
+    asleep_s: float = 25.0
 
 
 class Nudge:
@@ -93,6 +98,7 @@ class Relay(Actor):
         self._on_state = on_state
         self._producer: Producer | None = None
         self._known: set[int] = set()
+        self._prepared = 0
 
     def on_start(self) -> None:
         """Look at what an earlier life left, then at every tick."""
@@ -127,9 +133,13 @@ class Relay(Actor):
 
     def _round(self) -> bool:
         """One round; whether there is reason for another at once."""
+        if self._prepared != self._connection.generation or not self._prepared:
+            self._connection.rows("relay_session", {"idle_ms": int(self._limits.asleep_s * 1000)})
+            self._prepared = self._connection.generation
         shards = [row[0] for row in self._connection.rows("relay_claim", {"space": ADVISORY_SPACE})]
         if not shards:
             return False
+        reach("relay.claimed")
         try:
             return self._relay(shards)
         finally:
@@ -140,10 +150,17 @@ class Relay(Actor):
         overdue = late(rows, self.context.clock.now(), LATE_AFTER, self._known)
         if overdue:
             self._announce([row.event for row in overdue])
+        taken = fitting(rows)
+        more = taken < len(rows) or taken == self._limits.round_max
+        rows = rows[:taken]
         events = [row.event for row in rows]
+        reach("relay.before_send")
         arrived = self._send(events)
+        reach("relay.sent")
         done = acknowledged(rows, arrived)
+        reach("relay.before_delete")
         self._connection.run("relay_delete", (done,))
+        reach("relay.deleted")
         self._known.difference_update(done)
         for ok, result in ((True, "ok"), (False, "failed")):
             counted = [event for event, came in zip(events, arrived, strict=True) if came is ok]
@@ -151,8 +168,10 @@ class Relay(Actor):
                 self._measure.published("kafka", counted, result)
         self._on_state(all(arrived))
         if not all(arrived):
+            # A fresh client: what this one may still have on its way must not come between the next rounds.
+            self._drop_producer()
             raise DependencyUnavailable(f"Kafka took {len(done)} of {len(rows)} events")
-        return len(rows) == self._limits.round_max
+        return more
 
     def _send(self, events: Sequence[LoggedEvent]) -> list[bool]:
         try:
