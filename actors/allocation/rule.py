@@ -1,7 +1,7 @@
 """The rule of allocation: the student's own trainer on a renewal, else the least loaded with room, else the waitlist.
 
-Pure and total: it sees what is locked and decides for all at once. Those who waited come before those who just came, and
-nobody passes a waiting list: where others wait for a course, a newcomer joins them.
+Pure and total: it sees what is locked and decides for all at once. Those who waited come before those who just came,
+and nobody passes a waiting list: where others wait for a course, a newcomer joins them.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Undecodable(ValueError):
 
     @classmethod
     def from_broken_json(cls, raw: bytes, error: msgspec.DecodeError) -> Undecodable:
-        """Say why the bytes are no JSON; a lone surrogate, which a laxer reader lets through, is named with its field."""
+        """Say why the bytes are no JSON; what a laxer reader lets through (a lone surrogate) is named with its field."""
         try:
             _refuse_text(json.loads(raw), "", lambda text: "\x00" in text, "holds a NUL character")
             _refuse_text(json.loads(raw), "", _has_surrogate, "holds a lone surrogate")
@@ -55,7 +55,7 @@ class Undecodable(ValueError):
 
 
 def refuse_text_postgres_cannot_hold(raw: bytes) -> None:
-    """Refuse NUL characters: jsonb refuses ``\\u0000`` for a whole batch, so that one message would fail its neighbours.
+    """Refuse NUL characters: jsonb refuses them for a whole batch, so that one message would fail its neighbours.
 
     Raises:
         Undecodable: naming the field that holds the NUL.

@@ -1,7 +1,7 @@
 """One connection that belongs to one thread: a ledger's, an allocator's, the relay's.
 
-It connects on first use and after a loss, and it says how often it did (``generation``): whoever remembers effects of an
-earlier generation forgets them, since a restored database may not hold them any more.
+It connects on first use and after a loss, and it says how often it did (``generation``): whoever remembers effects of
+an earlier generation forgets them, since a restored database may not hold them any more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from actors.store.sql import query
 
 
 class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How long the database may take. ``dead_peer_s`` bounds a half-open connection, which would hold locks for ever."""
+    """How long the database may take. ``dead_peer_s`` bounds a half-open connection, which would hold its locks on."""
 
     connect_timeout_s: int = 5
     lock_timeout_s: float = 2.0

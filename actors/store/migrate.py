@@ -28,7 +28,9 @@ def migrate(database_url: str, *, new_epoch: bool = False) -> Migrated:
     """Apply what is missing, in one transaction under an advisory lock.
 
     Args:
-        new_epoch: after a restore from backup: every client's cursor becomes invalid and is reset to the log that now stands.
+        database_url: of a role that may create tables and a schema.
+        new_epoch: after a restore from backup: every client's cursor becomes invalid, and clients are reset to the log
+            that now stands.
 
     Raises:
         StoreError: sorted as in :mod:`actors.store.errors`.
@@ -46,9 +48,8 @@ def migrate(database_url: str, *, new_epoch: bool = False) -> Migrated:
             replaced = _replace_functions(connection, done)
             if new_epoch:
                 connection.execute("update service set epoch = %s", (secrets.token_hex(6),))
-            row = connection.execute("select epoch from service").fetchone()
-            assert row is not None
-            return Migrated(applied, replaced, row[0])
+            ((epoch,),) = connection.execute("select epoch from service").fetchall()
+            return Migrated(applied, replaced, epoch)
     except psycopg.Error as error:
         raise sort_error(error) from error
 
