@@ -13,7 +13,8 @@ PROCESSES = environ.parse_procfile((ROOT / "Procfile").read_text()).processes
 
 
 def test_the_page_of_settings_is_the_settings():
-    assert (ROOT / "docs" / "settings.md").read_text() == page()
+    written = (ROOT / "docs" / "settings.md").read_text()
+    assert written == page(), "write it anew: python -m kcactors.settings_page > docs/settings.md"
 
 
 @pytest.mark.parametrize("name", ["release", "node"])
