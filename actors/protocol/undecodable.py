@@ -43,7 +43,7 @@ class Undecodable(ValueError):
 
     @classmethod
     def from_broken_json(cls, raw: bytes, error: msgspec.DecodeError) -> Undecodable:
-        """Say why the bytes are no JSON; what a laxer reader lets through (a lone surrogate) is named with its field."""
+        """Say why the bytes are no JSON; what a lax reader lets through (a lone surrogate) is named with its place."""
         try:
             _refuse_text(json.loads(raw), "", lambda text: "\x00" in text, "holds a NUL character")
             _refuse_text(json.loads(raw), "", _has_surrogate, "holds a lone surrogate")
