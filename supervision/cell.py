@@ -1,7 +1,7 @@
 """The cell: mailbox, ref, counters and place in the tree, around a behaviour that can be replaced.
 
-This layer is its turns; `lifecycle` is how the behaviour comes and goes, `lane` what becomes of failing messages, `cellstate`
-what there is to know, `mailbox` the queue and its lock.
+This layer is its turns; `lifecycle` is how the behaviour comes and goes, `lane` what becomes of failing
+messages, `cellstate` what there is to know, `mailbox` the queue and its lock.
 """
 
 from __future__ import annotations

@@ -86,7 +86,10 @@ class Summary:
 
 
 class Family(Protocol):
-    """The children of a cell: what the cell asks of them, and what they report. Always called in the cell's own turn."""
+    """The children of a cell: what the cell asks of them, and what they report.
+
+    Always called in the cell's own turn.
+    """
 
     def begin(self) -> bool:
         """Start what is declared; True when there is nothing to wait for, else the cell is told later."""

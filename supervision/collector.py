@@ -1,11 +1,13 @@
 """Keeping the garbage collector from stopping the world at a bad time.
 
-A full collection looks at every container that is alive: with 100,000 actors that takes a quarter of a second or more, in
-which no turn runs (CPython `gc` module; measured in bench/runtime.py). The runtime breaks its own cycles by hand when a
-cell closes, so reference counts free cells and the collector has nothing to find in them. What is alive can therefore be
-put out of its sight (`gc.freeze`), again and again while actors come and go; the collector then only looks at what is new.
+A full collection looks at every container that is alive: with 100,000 actors that takes a quarter of a second
+or more, in which no turn runs (CPython `gc` module; measured in bench/runtime.py). The runtime breaks its own
+cycles by hand when a cell closes, so reference counts free cells and the collector has nothing to find in
+them. What is alive can therefore be put out of its sight (`gc.freeze`), again and again while actors come and
+go; the collector then only looks at what is new.
 
-Cyclic garbage that user code leaves in frozen objects is freed when `thaw_every` says so, at the price of one full pause.
+Cyclic garbage that user code leaves in frozen objects is freed when `thaw_every` says so, at the price of one
+full pause.
 """
 
 from __future__ import annotations

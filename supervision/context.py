@@ -22,7 +22,10 @@ from supervision.timers import Timers
 
 @dataclass(frozen=True, slots=True)
 class Terminated:
-    """Told to whoever watches: that actor is gone for ever. `reason` is normal, failed, abandoned, passivated or gone."""
+    """Told to whoever watches: that actor is gone for ever.
+
+    `reason` is normal, failed, abandoned, passivated or gone.
+    """
 
     ref: ActorRef[Any]
     reason: str

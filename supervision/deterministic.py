@@ -6,8 +6,9 @@
         simulation.settle()
 
 The cells, mailboxes, supervisors and timers are the production ones; only the dispatcher is different: at each step it
-picks one of the cells that are ready, and sometimes lets time pass first. An error that leaves the `with` block carries the
-seed in its notes. What the tree does must not depend on hashes of objects or on the machine's clock.
+picks one of the cells that are ready, and sometimes lets time pass first. An error that leaves the `with`
+block carries the seed in its notes. What the tree does must not depend on hashes of objects or on the
+machine's clock.
 """
 
 from __future__ import annotations

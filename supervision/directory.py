@@ -1,9 +1,10 @@
 """Virtual actors: a key is an actor. It is started by its first message and put away when idle.
 
 The `Router` is what senders hold; the `Directory` is the actor in the tree that supervises the virtual ones.
-Passivation has two phases, both in the virtual actor's own turn: `on_stop`, then close the mailbox *if it is still empty*,
-under the lock of `put`. A message that came in between makes it start again on the spot; one that finds the mailbox
-closed makes a fresh actor. So nothing is buffered, nothing is lost, and there are never two at once for one key.
+Passivation has two phases, both in the virtual actor's own turn: `on_stop`, then close the mailbox *if it is
+still empty*, under the lock of `put`. A message that came in between makes it start again on the spot; one
+that finds the mailbox closed makes a fresh actor. So nothing is buffered, nothing is lost, and there are
+never two at once for one key.
 """
 
 from __future__ import annotations
@@ -74,10 +75,19 @@ class VirtualCell(Cell):
         return True
 
     def turn(self, worker: Any) -> None:
-        if self.state is State.NEW:
-            self.is_open = False
-            self.build()
+        if self.state is State.NEW and self.is_open:
+            # Open until here only so that the first message schedules it.
+            self.set_open(False)
+            if self.control:
+                self.post(self._build_if_new)
+            else:
+                self.build()
         super().turn(worker)
+
+    def _build_if_new(self) -> None:
+        # An order that came before it may have halted or stopped the cell.
+        if self.state is State.NEW:
+            self.build()
 
     def passivate(self) -> None:
         """Put the actor away, unless it has anything to do."""
@@ -118,7 +128,8 @@ class Router:
         active_max: Beyond this many, the least recently active idle ones are put away early (second chance, as in CLOCK
             page replacement). Busy actors are never put away, so the number can be exceeded while all are busy.
         mailbox_limit: Bound of each mailbox.
-        budget: Restarts of one key; beyond it that actor alone is given up: its messages are parked, then it starts anew.
+        budget: Restarts of one key; beyond it that actor alone is given up: its messages are parked, then it
+            starts anew.
         backoff: Pause before each restart.
         poison: What happens to a message that keeps failing; `park` gets the key.
         classify: Sorts exceptions.
@@ -126,7 +137,7 @@ class Router:
         stop_timeout_s: How long all of them together may take to finish what is queued.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a limit or a policy of its own
         self,
         factory: Callable[[str], pykka.Actor],
         *,
@@ -291,7 +302,10 @@ class Directory(Actor):
 
 
 class VirtualFamily:
-    """Supervision of many children that come and go: no order among them, trouble is remembered only for the troubled."""
+    """Supervision of many children that come and go.
+
+    No order among them, trouble is remembered only for the troubled.
+    """
 
     def __init__(self, cell: Cell, router: Router) -> None:
         self._cell = cell
@@ -326,7 +340,7 @@ class VirtualFamily:
         if close:
             self._router.detach()
         self._then = then
-        cells = [cell for cell in self._router.cells() if close or cell.behaviour is not None]
+        cells = [cell for cell in self._router.cells() if close or cell.state is not State.HALTED]
         self._waiting_for = dict.fromkeys(cells)
         for cell in cells:
             hard = cell.stop if close else cell.halt
@@ -388,9 +402,6 @@ class VirtualFamily:
 
     def child_failed(self, cell: Cell, order: int, failure: Failure) -> None:
         if order != cell.ordered:
-            return
-        if self._down:
-            cell.order(cell.stop if self._closing else cell.halt)
             return
         if failure.phase == "exit":
             cell.order(cell.discard)

@@ -80,7 +80,7 @@ class Dispatcher(Protocol):
         ...
 
 
-def refuse_waiting(future: Future[Any], timeout_s: float | None) -> None:
+def refuse_waiting(_: Future[Any], timeout_s: float | None) -> None:
     """The wait guard of shared workers: one waiting actor would hold up all the others."""
     if timeout_s is None or timeout_s > 0:
         raise BlockingAskRefused(
@@ -91,7 +91,7 @@ def refuse_waiting(future: Future[Any], timeout_s: float | None) -> None:
 def guard_circles(worker: Worker) -> WaitGuard:
     """The wait guard of a pinned worker: it may wait, but not for somebody who waits for it."""
 
-    def guard(future: Future[Any], timeout_s: float | None) -> Callable[[], None] | None:
+    def guard(future: Future[Any], _: float | None) -> Callable[[], None] | None:
         me = worker.cell
         if me is None or future.target is None:
             return None

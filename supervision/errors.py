@@ -57,4 +57,7 @@ class PoisonMessage(Exception):
 
 
 class DependencyUnavailable(Exception):
-    """Raise in a handler: something outside is away. The actor keeps its state and retries the message after a pause."""
+    """Raise in a handler: something outside is away.
+
+    The actor keeps its state and retries the message after a pause.
+    """

@@ -47,7 +47,10 @@ class Failure:
 
 
 Park = Callable[[str, Any, Failure], None]
-"""`park(name_or_key, message, failure)`: the owner takes the message over, durably if it must. Called in the actor's turn."""
+"""`park(name_or_key, message, failure)`: the owner takes the message over, durably if it must.
+
+Called in the actor's turn.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,8 @@ class PoisonPolicy:
     """What happens to a message whose handler raised (`tell`; an ask has its answer and is never retried).
 
     The lane (everything behind the message) waits while it is retried. A bug is retried `retries` times, each time on a
-    restarted actor; a dependency failure `dependency_retries` times (None: for ever); poison never. Then the message goes
-    to `park` if given, else to the dead letters.
+    restarted actor; a dependency failure `dependency_retries` times (None: for ever); poison never. Then the
+    message goes to `park` if given, else to the dead letters.
     """
 
     retries: int = 0

@@ -1,4 +1,7 @@
-"""The lane: what becomes of a message whose handler failed. It is retried, parked, or a dead letter; never just gone."""
+"""The lane: what becomes of a message whose handler failed.
+
+It is retried, parked, or a dead letter; never just gone.
+"""
 
 from __future__ import annotations
 

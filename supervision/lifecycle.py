@@ -6,9 +6,9 @@
               FAILED  <-------+          HALTED ---> STARTING ...
                  (rebuild: a fresh behaviour, the same mailbox and ref)
 
-User messages are handled only while RUNNING, not suspended, and the lane is not waiting for a retry. All of it runs in the
-cell's own turns, so it needs no lock beside the mailbox's; others ask for it with `post`. The exceptions are `shut` and
-`usurp`, by which a supervisor takes a cell away from a turn that does not end.
+User messages are handled only while RUNNING, not suspended, and the lane is not waiting for a retry. All of
+it runs in the cell's own turns, so it needs no lock beside the mailbox's; others ask for it with `post`. The
+exceptions are `shut` and `usurp`, by which a supervisor takes a cell away from a turn that does not end.
 """
 
 from __future__ import annotations
@@ -75,10 +75,11 @@ class Lifecycle(Lane):
         self.state = State.STARTING
         try:
             self.behaviour = self.construct()
+            at_home = self.settle()
         except BaseException as error:  # noqa: BLE001 - supervision sees every failure, and none may stop another actor
             self._start_failed(error, "init")
             return
-        if self.settle():
+        if at_home:
             self.begin()
         else:
             self.post(self.begin)
@@ -226,7 +227,8 @@ class Lifecycle(Lane):
         trouble = self.troubled()
 
         def reached() -> None:
-            # A pill that a deadline overtook stays in the mailbox of a halted cell and must not act on the next behaviour.
+            # A pill that a deadline overtook stays in the mailbox of a halted cell and must not act on the
+            # next behaviour.
             if trouble.drain is pill:
                 trouble.drain = None
                 action()
@@ -304,8 +306,8 @@ class Lifecycle(Lane):
     def usurp(self) -> bool:
         """Take the cell from the thread that is stuck in its turn; the message in hand becomes a dead letter.
 
-        Called by the supervisor. The thread itself cannot be ended: when its turn ever returns, it finds that the cell is
-        not its own any more, touches nothing, and ends.
+        Called by the supervisor. The thread itself cannot be ended: when its turn ever returns, it finds that
+        the cell is not its own any more, touches nothing, and ends.
 
         Returns:
             False when no thread is in a turn of this cell, so that it will obey as soon as it gets one.

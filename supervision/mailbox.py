@@ -23,9 +23,10 @@ UNBOUNDED = sys.maxsize
 class Mailbox:
     """User messages behind control messages.
 
-    Invariants, all under `lock`: `scheduled` is true from the moment the mailbox is handed to the dispatcher until a turn
-    ends with nothing to do; once `closed` is true nothing is ever added, so whoever closes can empty it and strand nothing.
-    `is_open` says whether user messages may be handled now; control messages always may.
+    Invariants, all under `lock`: `scheduled` is true from the moment the mailbox is handed to the dispatcher
+    until a turn ends with nothing to do; once `closed` is true nothing is ever added, so whoever closes can
+    empty it and strand nothing. `is_open` says whether user messages may be handled now; control messages
+    always may.
     """
 
     __slots__ = (

@@ -18,8 +18,8 @@ A = TypeVar("A", bound=pykka.Actor)
 class ActorRef(pykka.ActorRef[A]):
     """A `pykka.ActorRef` to a cell: `tell`, `ask`, `stop`, `is_alive`, `proxy` as Pykka documents.
 
-    `tell` and `ask` raise `MailboxFull` when the actor's mailbox is bounded and full. Nothing here ever blocks except an
-    `ask` or `stop` that is told to.
+    `tell` and `ask` raise `MailboxFull` when the actor's mailbox is bounded and full. Nothing here ever
+    blocks except an `ask` or `stop` that is told to.
     """
 
     __slots__ = ("cell",)

@@ -40,7 +40,7 @@ class Runtime:
         pool: and does what would block.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a limit or a source of its own
         self,
         name: str,
         *,
@@ -149,7 +149,7 @@ class Runtime:
         self.noticed.pop(cell, None)
 
     def noticeable(self) -> list[Any]:
-        """The cells worth a look: waiting for a turn, in a turn, with messages left over, or with trouble in their past.
+        """The cells worth a look: about to have or in a turn, with messages left over, or with past trouble.
 
         Costs as much as there is to notice, not as there are actors.
         """

@@ -24,7 +24,8 @@ class ChildSpec:
         name: Unique among its siblings; a step of the path, so without "/".
         factory: Makes a fresh behaviour; called again for every restart, in the child's own turn.
         restart: `permanent` always comes back, `transient` only after a failure, `temporary` never.
-        stop_timeout_s: How long a stop may take. Then what is queued is given up, and a child stuck in a turn is abandoned.
+        stop_timeout_s: How long a stop may take. Then what is queued is given up, and a child stuck in a turn
+            is abandoned.
         drain: Whether a stop lets the child handle what is queued first.
         budget: Restarts of this child alone; beyond it the supervisor gives up.
         backoff: Pause before each restart.

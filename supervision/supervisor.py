@@ -13,7 +13,8 @@ from supervision.spec import ChildSpec, Strategy, SupervisorSpec
 class Supervisor(Actor):
     """Starts its children in order, restarts them by strategy, stops them in reverse order.
 
-    When a child fails more often than its own budget or the supervisor's allows, the supervisor takes all down and fails
+    When a child fails more often than its own budget or the supervisor's allows, the supervisor takes all
+    down and fails
     itself: its own supervisor decides. The root's failure is reported by `System.on_escalation`.
 
     Args:
@@ -47,7 +48,10 @@ def supervisor(
     budget: Budget | None = None,
     stop_timeout_s: float = float("inf"),
 ) -> ChildSpec:
-    """The spec of a nested supervisor. Its stop waits for its children, whose own deadlines bound it (OTP: infinity)."""
+    """The spec of a nested supervisor.
+
+    Its stop waits for its children, whose own deadlines bound it (OTP: infinity).
+    """
     fixed = tuple(children)
     return ChildSpec(
         name,

@@ -50,7 +50,7 @@ class System(Runtime):
         budget: Of the root supervisor; beyond it the system escalates.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - see Runtime
         self,
         name: str = "system",
         *,
@@ -131,7 +131,10 @@ class System(Runtime):
         return ref
 
     def stop_child(self, ref: pykka.ActorRef[Any]) -> None:
-        """Stop a supervised actor for good and wait until it is gone. A `permanent` child does not come back from this."""
+        """Stop a supervised actor for good and wait until it is gone.
+
+        A `permanent` child does not come back from this.
+        """
         cell = _cell(ref)
         gone: Future[None] = Future()
         parent = cell.parent
@@ -187,7 +190,10 @@ class System(Runtime):
         return [node_of(cell) for cell in heapq.nlargest(limit, cells, key=ORDERS[order])]
 
     def swap(self, ref: pykka.ActorRef[Any], factory: Callable[[], pykka.Actor]) -> None:
-        """Replace the actor's code: from now on `factory` makes its behaviour. Mailbox and ref stay, no budget is charged."""
+        """Replace the actor's code: from now on `factory` makes its behaviour.
+
+        Mailbox and ref stay, no budget is charged.
+        """
         cell = _cell(ref)
         cell.post(lambda: cell.swap(factory))
         self.restart(ref)

@@ -50,7 +50,10 @@ class Timer:
         return self._action is not None
 
     def cancel(self) -> None:
-        """Never fires again; cancelling twice is fine. A firing already under way in another thread may still happen."""
+        """Never fires again; cancelling twice is fine.
+
+        A firing already under way in another thread may still happen.
+        """
         if self._action is not None:
             self._action = None
             self._timers.forget(self)
@@ -64,7 +67,8 @@ class Timer:
 class Timers:
     """All timers of one system.
 
-    On a `ManualClock` they fire inside `advance`; otherwise one daemon thread, started with the first timer, fires them.
+    On a `ManualClock` they fire inside `advance`; otherwise one daemon thread, started with the first timer,
+    fires them.
     """
 
     def __init__(

@@ -15,7 +15,10 @@ TRACE_CHARS = 4000
 """How much of a traceback is kept with an incident: its end, where the failure is."""
 
 BUCKETS = 28
-"""Histogram buckets by powers of two of a microsecond: bucket i counts durations below 2**i µs, the last one the rest."""
+"""Histogram buckets by powers of two of a microsecond.
+
+Bucket i counts durations below 2**i µs, the last one the rest.
+"""
 
 
 class Histogram:
@@ -71,9 +74,10 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something an operator would want to know. `kind` is failed, restarted, escalated, parked, stuck…
+    """Something an operator would want to know. `kind` is failed, restarted, parked, stuck and so on.
 
-    `at_s` is on the runtime's monotonic clock; `trace` is the traceback of a failure as text, so that it holds no frames.
+    `at_s` is on the runtime's monotonic clock; `trace` is the traceback of a failure as text, so that it
+    holds no frames.
     """
 
     path: str

@@ -1,4 +1,7 @@
-"""A child that fails in every way a child can fail, on real threads. The semantics table in supervision/README.md says the same."""
+"""A child that fails in every way a child can fail, on real threads.
+
+The semantics table in supervision/README.md says the same.
+"""
 
 import threading
 
@@ -16,6 +19,7 @@ from supervision import (
     BudgetExhausted,
     ChildSpec,
     DependencyUnavailable,
+    FailureKind,
     MailboxFull,
     PoisonMessage,
     PoisonPolicy,
@@ -228,8 +232,6 @@ def test_dependency_retries_can_be_limited(system, log):
 
 
 def test_classify_sorts_foreign_exceptions(system, log):
-    from supervision import FailureKind
-
     def classify(error):
         return FailureKind.POISON if isinstance(error, KeyError) else FailureKind.BUG
 

@@ -1,6 +1,7 @@
 """Random trees, random crashes, random restarts, in one thread with virtual time: what must hold whatever happens.
 
-`SOAK=1` runs ten times as many seeds. A failure prints the drawn tree, the operations and the seed, shrunk by hypothesis.
+`SOAK=1` runs ten times as many seeds. A failure prints the drawn tree, the operations and the seed, shrunk by
+hypothesis.
 """
 
 import logging
@@ -9,6 +10,7 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +28,17 @@ from supervision import (
 )
 
 SEEDS = 10_000 if os.environ.get("SOAK") else 1_000
-logging.getLogger("supervision").setLevel(logging.CRITICAL + 1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def hush():
+    """A thousand trees in trouble have much to say."""
+    logger = logging.getLogger("supervision")
+    logger.setLevel(logging.CRITICAL + 1)
+    yield
+    logger.setLevel(logging.NOTSET)
+
+
 quietly = settings(
     max_examples=SEEDS,
     deadline=None,
@@ -69,8 +81,24 @@ trees = st.recursive(
     max_leaves=6,
 )
 kinds = st.sampled_from(
-    ["tell", "tell", "tell", "ask", "bug", "bug", "poison", "dependency", "exit", "forward"]
-    + ["restart", "suspend", "resume", "stop_child", "sleep", "settle"]
+    [
+        "tell",
+        "tell",
+        "tell",
+        "ask",
+        "bug",
+        "bug",
+        "poison",
+        "dependency",
+        "exit",
+        "forward",
+        "restart",
+        "suspend",
+        "resume",
+        "stop_child",
+        "sleep",
+        "settle",
+    ]
 )
 operations = st.lists(st.tuples(kinds, st.integers(0, 5), st.integers(0, 2)), max_size=25)
 

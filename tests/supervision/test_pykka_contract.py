@@ -33,7 +33,7 @@ def future_class(kind):
 
 
 @pytest.fixture
-def probe(kind):
+def probe(kind):  # noqa: C901 - one small branch per message it knows
     """An actor class that does what messages say and tells what happened to it."""
     seen = SimpleNamespace(events=[], failed=threading.Event(), stopped=threading.Event())
 
