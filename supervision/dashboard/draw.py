@@ -10,6 +10,8 @@ from markupsafe import Markup
 
 MARKS: Final = {
     "running": '<circle cx="6" cy="6" r="4"/>',
+    "up": '<circle cx="6" cy="6" r="4"/>',
+    "degraded": '<path d="M6 2a4 4 0 0 0 0 8z"/><circle cx="6" cy="6" r="4" fill="none" stroke="currentColor"/>',
     "starting": '<circle cx="6" cy="6" r="3.5" fill="none" stroke="currentColor" stroke-dasharray="2 2"/>',
     "suspended": '<path d="M3 2h2v8H3zM7 2h2v8H7z"/>',
     "backing_off": '<path d="M6 2a4 4 0 1 0 0 8a4 4 0 1 0 0-8M6 3.5V6h2.5" fill="none" stroke="currentColor"/>',
@@ -86,8 +88,10 @@ def age(seconds: float | None) -> str:
     """A duration for a glance: two digits that matter and a unit."""
     if seconds is None:
         return "-"
-    if seconds < 0.0005:
+    if seconds <= 0:
         return "0"
+    if seconds < 0.0005:
+        return f"{max(1.0, seconds * 1e6):.0f} µs"
     if seconds < 1:
         milliseconds = seconds * 1000
         return f"{milliseconds:.0f} ms" if milliseconds >= 9.95 else f"{milliseconds:.1f} ms"
@@ -99,7 +103,8 @@ def age(seconds: float | None) -> str:
     ):
         if seconds < limit:
             value = seconds / unit_s
-            return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
+            whole = value >= 9.95 or value == int(value)
+            return f"{value:.0f} {unit}" if whole else f"{value:.1f} {unit}"
     raise AssertionError("the last limit is infinite")
 
 
