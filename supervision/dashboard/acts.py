@@ -52,7 +52,10 @@ async def act(system: System, ref: ActorRef[Any], verb: str, who: str) -> None:
     elif verb == "skip":
         cell.post(partial(cell.skip_head, f"skipped by {who}"))
     elif verb == "passivate" and passivate is not None:
+        # Not followed by a look: an actor with anything left to do is not put away.
         cell.post(passivate)
+        await _until(lambda: cell.closed)
+        return
     else:
         system.resume(ref)
     await _seen(system, ref)
