@@ -29,9 +29,12 @@ _logged = msgspec.json.Decoder(list[LoggedEvent]).decode
 
 
 class ProjectionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """It reads each ``poll_s``, commits offsets each ``commit_interval_s``, and leaves its group within ``drain_s``."""
+    """It waits ``poll_s`` for events, and rests as long after fewer than ``many``; it commits offsets each
+    ``commit_interval_s``, and leaves its group within ``drain_s``.
+    """
 
     poll_s: float = 0.25
+    many: int = 1_000
     commit_interval_s: float = 1.0
     drain_s: float = 5.0
 
@@ -86,12 +89,12 @@ class Projection(Actor):
         self.actor_ref.tell(CYCLE)
 
     def on_receive(self, message: object) -> None:
-        """One cycle: at once again while there is more than one read's worth, else after a rest."""
+        """One cycle, then the next: after a rest where a few events came, so that the next ones come together."""
         if message != CYCLE:
             logger.warning("%s was told %s", self._name, type(message).__name__)
             return
         try:
-            more = self._cycle()
+            rest = self._cycle()
         except BrokerAway as error:
             self._give_up()
             raise DependencyUnavailable(f"brokers away: {error}") from error
@@ -99,10 +102,10 @@ class Projection(Actor):
             # what was read is not completed: it is read again by the consumer that is made anew
             self._give_up()
             raise DependencyUnavailable(f"database away: {error}") from error
-        if more:
-            self.actor_ref.tell(CYCLE)
-        else:
+        if rest:
             self._timer = self.context.timers.tell_after(self._limits.poll_s, self.actor_ref, CYCLE)
+        else:
+            self.actor_ref.tell(CYCLE)
 
     def on_stop(self) -> None:
         """Leave the group in order."""
@@ -122,7 +125,7 @@ class Projection(Actor):
         if self._consumer is None:
             self._consumer = self._connect()
         now_s = self.context.clock.monotonic()
-        polled = self._consumer.poll(0.01)
+        polled = self._consumer.poll(self._limits.poll_s)
         taken = [(window, record) for window, record in polled if window.register(record.offset, now_s)]
         if taken:
             self._project([record for _, record in taken])
@@ -137,7 +140,7 @@ class Projection(Actor):
             values = {"consumer": self._name, "member": self._member, "caught_up": caught_up}
             self._connection.run("projection_seen", values)
             self._seen_due_s = now_s + SEEN_EVERY_S
-        return bool(polled)
+        return 0 < len(polled) < self._limits.many
 
     def _project(self, records: Sequence[Record]) -> None:
         positions = furthest(records)

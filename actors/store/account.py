@@ -15,12 +15,13 @@ from actors.store.connection import Connection, ConnectionLimits
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far the work for the students is."""
+    """How far the work for the students is. ``unplanned`` counts only while somebody plans sessions."""
 
     purchases: int
     requested: int
     unpublished: int
     events: int
+    unplanned: int = 0
 
 
 class Allocations(msgspec.Struct, frozen=True):

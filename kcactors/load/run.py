@@ -203,7 +203,7 @@ class Load:
         behind = await asyncio.to_thread(self._topic.behind) if self._topic is not None else 0
         published = self._published.events if self._topic is not None else progress.events
         state = (progress, shown.events, self._screens.events, behind, published)
-        quiet = progress.requested == progress.unpublished == behind == 0
+        quiet = progress.requested == progress.unpublished == progress.unplanned == behind == 0
         complete = progress.purchases >= len(self._payments) and published >= progress.events
         return quiet and complete and self._screens.events >= shown.events, state
 

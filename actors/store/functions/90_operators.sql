@@ -96,7 +96,9 @@ create type kc.seen as (student_id uuid, seq bigint);
 
 create function kc.echo(batch jsonb) returns void language sql volatile as $$
     insert into consumer_lane as old (consumer, student_id, last_seq)
-        select 'echo', s.student_id, max(s.seq) from jsonb_populate_recordset(null::kc.seen, batch) s group by s.student_id order by s.student_id
+        -- never beyond the log: a record from before a restore tells of events that are no more
+        select 'echo', s.student_id, least(max(s.seq), l.seq) from jsonb_populate_recordset(null::kc.seen, batch) s join lane l using (student_id)
+            group by s.student_id, l.seq order by s.student_id
     on conflict (consumer, student_id) do update set last_seq = excluded.last_seq where old.last_seq < excluded.last_seq
 $$;
 
@@ -146,7 +148,8 @@ begin
                 and not exists (select from event x where x.purchase_id = p.purchase_id and x.type = 'SESSIONS_PLANNED')), at);
     end if;
     insert into consumer_lane as old (consumer, student_id, last_seq)
-        select 'sessions', s.student_id, s.seq from unnest(students, upto) s (student_id, seq) order by s.student_id
+        select 'sessions', s.student_id, least(s.seq, l.seq) from unnest(students, upto) s (student_id, seq)
+            join unnest(lanes) l on l.student_id = s.student_id order by s.student_id
     on conflict (consumer, student_id) do update set last_seq = excluded.last_seq where old.last_seq < excluded.last_seq;
     return kc.logged_since(lanes)::text;
 end $$;
