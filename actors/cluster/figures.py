@@ -163,7 +163,7 @@ class Figures:
             actors=sum(census.actors.values()),
             restarts=self._count("restarted"),
             parked=self._count("parked"),
-            conservation_error=census.account.error,
+            conservation_error=census.error,
             outbox_age_s=self._outbox_age_s(),
             degraded=list(self._degraded()),
             outcomes=latest.outcomes,

@@ -127,7 +127,7 @@ class Api:
                 "restarts": sample.restarts,
                 "dead_letters": sample.dead_letters,
                 "parked": sample.parked,
-                "conservation_error": sample.account.error,
+                "conservation_error": sample.conservation_error,
                 "dashboard_cpu_share": round(sample.cost_share, 6),
             },
             "root": plain(sample.root),

@@ -19,10 +19,16 @@ SHARE_MAX: Final = 0.004
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Where all messages are, and how many actors of each (class, state) there are."""
+    """Where all messages are, and how many actors of each (class, state) there are. ``in_hand``: actors at work."""
 
     account: Account
     actors: Counter[tuple[str, str]]
+    in_hand: int = 0
+
+    @property
+    def error(self) -> int:
+        """Messages accepted and nowhere to be found; 0 at rest. A batch under way counts as one in hand."""
+        return self.account.error - self.in_hand
 
 
 class Census:
@@ -49,7 +55,9 @@ class Census:
         account.merge(self._system.closed)
         # What was there stays in the list at 0: a series that vanishes cannot be told from one that was never there.
         actors = Counter(dict.fromkeys(self._last.actors, 0))
+        in_hand = 0
         for cell in self._system.cells():
             account.add(cell)
+            in_hand += cell.current is not None
             actors[cell.actor_class.__name__, state_of(cell)] += 1
-        return Count(account, actors)
+        return Count(account, actors, in_hand)

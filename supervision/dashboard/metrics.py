@@ -56,7 +56,7 @@ class RuntimeCollector(Collector):
         yield GaugeMetricFamily(
             name + "conservation_error",
             "Messages accepted and nowhere to be found; those in hand show for a moment",
-            value=account.error,
+            value=census.error,
         )
         yield CounterMetricFamily(
             name + "observe_cpu_seconds", "Processor time of the dashboard", value=self._cost_s()

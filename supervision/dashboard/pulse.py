@@ -7,7 +7,6 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from supervision.account import Account
 from supervision.dashboard.census import Census
 from supervision.dashboard.meter import Meter
 from supervision.dashboard.tree import roll_up, walk
@@ -47,7 +46,7 @@ class Sample:
     restarts: int
     dead_letters: int
     parked: int
-    account: Account
+    conservation_error: int
     classes: tuple[ClassFigures, ...]
     cost_share: float
 
@@ -113,7 +112,7 @@ class Pulse:
             ),
             dead_letters=system.dead_letters.total,
             parked=sum(times for (_, what), times in list(system.vitals.counts.items()) if what == "parked"),
-            account=self._census.count().account,
+            conservation_error=self._census.count().error,
             classes=classes,
             cost_share=self._meter.share(),
         )

@@ -1,5 +1,6 @@
 import json
 
+import httpx2
 import pytest
 
 from tests.dashboard.stand import STUDENT, TOKEN, Served, application
@@ -148,8 +149,6 @@ def test_an_operator_can_act_while_nothing_can_be_written_down(client, tree, ope
 
 
 def test_the_stream_tells_snapshots_and_incidents(dashboard, tree, operator):
-    import httpx2
-
     with Served(application(dashboard)) as served:
         with httpx2.stream("GET", served.url + API + "/stream", headers=operator, timeout=20) as answer:
             kinds: list[str] = []

@@ -51,8 +51,9 @@ def test_the_cookie_is_strict_hidden_from_scripts_and_only_sent_here(client, ope
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
     assert "path=/supervision;" in cookie + ";"
-    max_age = int(re.search(r"max-age=(\d+)", cookie)[1])
-    assert 3000 < max_age <= 3600, "no longer than the token"
+    max_age = re.search(r"max-age=(\d+)", cookie)
+    assert max_age is not None
+    assert 3000 < int(max_age[1]) <= 3600, "no longer than the token"
 
 
 def test_a_session_opens_no_other_door(signed_in):
@@ -68,7 +69,9 @@ def test_every_page_has_a_strict_policy_and_no_script_or_style_of_its_own(signed
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    nonce = re.search(r"'nonce-([^']+)'", policy)[1]
+    found = re.search(r"'nonce-([^']+)'", policy)
+    assert found is not None
+    nonce = found[1]
     scripts = re.findall(r"<script[^>]*>", answer.text)
     assert scripts
     assert all(f'nonce="{nonce}"' in script and " src=" in script for script in scripts)

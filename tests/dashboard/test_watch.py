@@ -56,7 +56,7 @@ def test_only_so_many_verdicts_are_kept(tree):
 
 def test_leases_end_and_the_crowd_is_bounded():
     now = [0.0]
-    ended = []
+    ended: list[str] = []
     leases = Leases(lambda: now[0], 10.0, 2, ended.append)
     assert leases.renew("a")
     now[0] = 1.0
