@@ -102,14 +102,15 @@ class ApacheKafka:
         for number in self._ids:
             self._wait(number)
 
-    def start_broker(self, number: int) -> None:
+    def start_broker(self, number: int, *, wait: bool = True) -> None:
         """Bring one that was stopped or killed back, with its data."""
         self._spawn(number)
-        self._wait(number)
+        if wait:
+            self._wait(number)
 
     def stop_broker(self, number: int) -> None:
         """SIGTERM: it hands its leaderships over first."""
-        self._running.pop(number).stop(timeout_s=30.0)
+        self._running.pop(number).stop(timeout_s=8.0)
 
     def kill_broker(self, number: int) -> None:
         """SIGKILL."""

@@ -1,0 +1,1 @@
+"""Real servers, real processes, random faults, and an audit at the end."""

@@ -1,0 +1,210 @@
+"""The whole service on this machine: PostgreSQL, Redis, Apache Kafka and nodes, each a process that can be hurt."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from confluent_kafka import Producer
+
+from actors.store.catalog import import_catalog
+from actors.store.migrate import migrate
+from kcactors.child import ChildNode
+from kcactors.embedded import EmbeddedPostgres, EmbeddedRedis, throwaway_dir
+from kcactors.embedded.ports import LOOPBACK, candidates
+from kcactors.embedded.process import ServerProcess
+from kcactors.embedded.surroundings import inherited
+from kcactors.load import catalogue
+from tests.chaos.faults import Act
+from tests.support.apache_kafka import ApacheKafka
+
+PAYMENTS = "payment-events"
+EVENTS = "business-events"
+GROUP = "kcactors"
+COURSES = 6
+ROOT = Path(__file__).parents[2]
+
+
+class Cluster:
+    """Started on entry; everything is gone on exit.
+
+    Args:
+        kafka: a cluster that is not started yet.
+        nodes: how many nodes may run.
+        partitions: of both topics.
+        session_timeout_s: how long the group waits for a node that is silent.
+        settings: more settings for every node.
+    """
+
+    def __init__(
+        self,
+        kafka: ApacheKafka,
+        *,
+        nodes: int,
+        partitions: int = 12,
+        session_timeout_s: float = 3.0,
+        settings: dict[str, str] | None = None,
+    ) -> None:
+        self.kafka = kafka
+        self.partitions = partitions
+        self.session_timeout_s = session_timeout_s
+        self._more = dict(settings or {})
+        self._running = contextlib.ExitStack()
+        self._ports = [port for port, _ in zip(candidates(tries=nodes), range(nodes), strict=False)]
+        self.nodes: dict[int, ChildNode | ServerProcess] = {}
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as starting:
+            self.folder = starting.enter_context(throwaway_dir())
+            self.postgres = EmbeddedPostgres(self.folder / "postgres")
+            starting.callback(self.postgres.destroy)
+            self.postgres.start()
+            self.redis = starting.enter_context(EmbeddedRedis())
+            starting.enter_context(self.kafka)
+            starting.callback(self.stop_nodes)
+            self.kafka.create_topic(PAYMENTS, self.partitions)
+            self.kafka.create_topic(EVENTS, self.partitions)
+            migrate(self.postgres.url)
+            import_catalog(
+                self.postgres.url, catalogue.document(courses=COURSES, trainers=18, capacity=100_000)
+            )
+            self._running = starting.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.close()
+
+    @property
+    def database_url(self) -> str:
+        return self.postgres.url
+
+    def url(self, number: int) -> str:
+        return f"http://{LOOPBACK}:{self._ports[number]}"
+
+    def settings(self) -> dict[str, str]:
+        return {
+            "KCACTORS_DATABASE_URL": self.postgres.url,
+            "KCACTORS_REDIS_URL": self.redis.url,
+            "KCACTORS_KAFKA_BOOTSTRAP": self.kafka.bootstrap,
+            "KCACTORS_KAFKA_SESSION_TIMEOUT_MS": str(int(self.session_timeout_s * 1000)),
+            "KCACTORS_KAFKA_PARTITIONS": str(self.partitions),
+            "KCACTORS_KAFKA_FETCH_WAIT_MS": "200",
+            "KCACTORS_JWT_SECRET": "chaos" * 8,
+            "KCACTORS_WEBHOOK_SECRETS_KC": "chaos" * 8,
+            "KCACTORS_INGEST_DRAIN_S": "3",
+            "KCACTORS_GATEWAY_DRAIN_S": "1",
+            "KCACTORS_NODE_STOP_TIMEOUT_S": "10",
+            **self._more,
+        }
+
+    def start_node(self, number: int) -> None:
+        """Begin to start it; see `wait_ready`."""
+        self.nodes[number] = ChildNode(self._ports[number], self.settings(), log=self.log(number))
+
+    def start_doomed_node(self, number: int, point: str, nth: int) -> None:
+        """A node that kills itself when it reaches the fail point for the nth time."""
+        argv = [sys.executable, "-m", "tests.chaos.doomed", point, str(nth)]
+        argv += ["node", "--host", LOOPBACK, "--port", str(self._ports[number])]
+        env = inherited(without="KCACTORS_", with_={**self.settings(), "PYTHONPATH": str(ROOT)})
+        self.nodes[number] = ServerProcess(f"doomed node {number}", argv, log=self.log(number), env=env)
+
+    def wait_ready(self) -> None:
+        for node in self.nodes.values():
+            if isinstance(node, ChildNode):
+                node.wait_ready(60.0)
+
+    def stop_nodes(self) -> None:
+        """Kill them all."""
+        for number in list(self.nodes):
+            self._end(number, signal.SIGKILL)
+
+    def log(self, number: int) -> Path:
+        return self.folder / f"node-{number}.log"
+
+    def act(self, act: Act) -> None:
+        """Let a fault begin, or heal it."""
+        subject = act.kind.split()[1]
+        if subject == "node":
+            self._hurt_node(act)
+        elif subject == "broker":
+            self._hurt_broker(act)
+        elif subject == "PostgreSQL":
+            self._hurt_postgres(act)
+        elif act.begins:
+            assert self.redis.pid is not None
+            os.kill(self.redis.pid, signal.SIGKILL)
+        else:
+            self.redis.stop()
+            self.redis.start()
+
+    def _hurt_node(self, act: Act) -> None:
+        if act.kind == "freeze node":
+            self.nodes[act.number].send(signal.SIGSTOP if act.begins else signal.SIGCONT)
+        elif not act.begins:
+            self._end(act.number, signal.SIGKILL)
+            self.start_node(act.number)
+        else:
+            self.nodes[act.number].send(signal.SIGKILL if act.kind == "kill node" else signal.SIGTERM)
+
+    def _end(self, number: int, how: signal.Signals) -> None:
+        node = self.nodes.pop(number)
+        node.send(how)
+        node.stop(timeout_s=0.1)
+
+    def _hurt_broker(self, act: Act) -> None:
+        broker = self.kafka.ids[act.number]
+        if not act.begins:
+            self.kafka.start_broker(broker, wait=False)
+        elif act.kind == "kill broker":
+            self.kafka.kill_broker(broker)
+        else:
+            self.kafka.stop_broker(broker)
+
+    def _hurt_postgres(self, act: Act) -> None:
+        if not act.begins:
+            self.postgres.start()
+        elif act.kind == "kill PostgreSQL":
+            self.postgres.kill()
+        else:
+            self.postgres.stop()
+
+
+class Feeder:
+    """Sends records at a rate, through broker failures, in order of each key."""
+
+    def __init__(self, kafka: ApacheKafka) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": kafka.bootstrap,
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "partitioner": "murmur2_random",
+                "message.timeout.ms": 300_000,
+                "log_level": 2,
+            }
+        )
+        self._failed: list[str] = []
+
+    def send(self, key: str, body: bytes) -> None:
+        self._producer.produce(PAYMENTS, body, key, on_delivery=self._report)
+        self._producer.poll(0)
+
+    def finish(self, timeout_s: float = 120.0) -> None:
+        left = self._producer.flush(timeout_s)
+        assert not left, f"{left} records could not be sent"
+        assert not self._failed, self._failed[:3]
+
+    def _report(self, error: Any, _message: Any) -> None:
+        if error is not None:
+            self._failed.append(str(error))
+
+
+def wait_for(moment_s: float) -> None:
+    """Wait until a moment of ``time.monotonic``: what a timetable of faults is, where a test waits for conditions."""
+    time.sleep(max(0.0, moment_s - time.monotonic()))

@@ -1,0 +1,86 @@
+"""A short storm, and the crash matrix. The long run is ``make chaos``."""
+
+import time
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+
+from actors.failpoint import POINTS
+from kcactors.load import catalogue, plan
+from tests.chaos.audit import audit
+from tests.chaos.cluster import COURSES, Cluster, Feeder
+from tests.chaos.faults import Act
+from tests.chaos.storm import Storm, run, settle
+from tests.support.apache_kafka import apache_or_skip
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.real_kafka, pytest.mark.postgres, pytest.mark.redis]
+
+QUICK = ("ledger.applied", "allocator.before_commit", "relay.sent", "ingest.handed_on", "ingest.drained")
+"""Points that `make test` has the time for; all of them run with the group `long`."""
+
+
+@pytest.mark.timeout(300)
+def test_a_short_storm_breaks_no_promise():
+    with Cluster(apache_or_skip(), nodes=3) as cluster:
+        for number in range(3):
+            cluster.start_node(number)
+        cluster.wait_ready()
+        found = run(cluster, Storm(seed=3, payments=1_000, students=100, rate_per_s=120.0, pause_s=2.5))
+    assert found.purchases == 1_000
+    assert len(found.faults) > 5
+    assert found.wrong == []
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two places for nodes; each case starts its own and leaves none behind."""
+    with Cluster(apache_or_skip(), nodes=2, partitions=4, session_timeout_s=2.0) as running:
+        yield running
+
+
+@pytest.fixture
+def sent(cluster):
+    """Payment ids of everything that was ever sent to this cluster: the audit looks at all of it."""
+    yield SENT
+    cluster.stop_nodes()
+
+
+SENT: list[str] = []
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    "point", [point if point in QUICK else pytest.param(point, marks=pytest.mark.long) for point in POINTS]
+)
+def test_a_node_that_dies_at_a_fail_point_leaves_nothing_undone(cluster, sent, point):
+    moves = point in {"ingest.revoked", "ingest.drained", "ingest.drain_committed"}
+    cluster.start_doomed_node(0, point, 1 if point.startswith("ingest.") else 3)
+    if moves or point == "ingest.lost":
+        # It must own partitions before they can be taken from it.
+        feed(cluster, sent)
+        wait_until(lambda: purchases_at_least(cluster, len(sent)), 60)
+        cluster.start_node(1)
+    if point == "ingest.lost":
+        cluster.wait_ready()
+        cluster.act(Act(0.0, "freeze node", 0, True))
+        wait_until(lambda: "partitions" in cluster.log(1).read_text() and owns_all(cluster), 60)
+        cluster.act(Act(0.0, "freeze node", 0, False))
+    feed(cluster, sent)
+    wait_until(lambda: cluster.nodes[0].exit_code == -9, 60, what=f"{point} is reached")
+    if not moves and point != "ingest.lost":
+        cluster.start_node(1)
+    cluster.wait_ready()
+    settle(cluster, len(sent))
+    assert audit(cluster.database_url, cluster.kafka, sent, []) == []
+
+
+def feed(cluster, sent, count=40):
+    shape = plan.Shape(run=f"crash-{uuid.uuid4().hex[:8]}", payments=count, students=10, seed=1)
+    captured = plan.payments(shape, catalogue.course_ids(COURSES), datetime.now(UTC))
+    feeder = Feeder(cluster.kafka)
+    for delivery in plan.deliveries(shape, captured, count):
+        feeder.send(delivery.student_id, delivery.body)
+    feeder.finish()
+    sent.extend(payment.payment_id for payment in captured)
