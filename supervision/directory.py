@@ -76,18 +76,11 @@ class VirtualCell(Cell):
 
     def turn(self, worker: Any) -> None:
         if self.state is State.NEW and self.is_open:
-            # Open until here only so that the first message schedules it.
+            # Open until here only so that the first message schedules it. Built even when an order to go down
+            # has come already: what is queued is drained first, like everybody's.
             self.set_open(False)
-            if self.control:
-                self.post(self._build_if_new)
-            else:
-                self.build()
-        super().turn(worker)
-
-    def _build_if_new(self) -> None:
-        # An order that came before it may have halted or stopped the cell.
-        if self.state is State.NEW:
             self.build()
+        super().turn(worker)
 
     def passivate(self) -> None:
         """Put the actor away, unless it has anything to do."""

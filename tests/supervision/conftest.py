@@ -1,6 +1,7 @@
 """Systems that are stopped, and must leave no thread behind."""
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -22,17 +23,12 @@ def make_system():
     yield make
     for system in made:
         system.stop(10.0)
-        wait_until(
-            lambda name=system.name: (
-                not [
-                    thread
-                    for thread in set(threading.enumerate()) - before
-                    if thread.name.startswith(f"{name}-")
-                ]
-            ),
-            5.0,
-            what="no thread left behind",
-        )
+        wait_until(partial(_no_thread_of, system, before), 5.0, what="no thread left behind")
+
+
+def _no_thread_of(system, before):
+    mine = set(threading.enumerate()) - before
+    return not [thread for thread in mine if thread.name.startswith(f"{system.name}-")]
 
 
 @pytest.fixture

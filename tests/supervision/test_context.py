@@ -1,6 +1,8 @@
 """What an actor may ask of its surroundings: children, stash, pool, timers."""
 
 import threading
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from supervision import (
     ThreadPool,
     UnknownChild,
 )
+from tests.supervision.looking import at
 from tests.support.waiting import wait_until
 
 PATIENCE_S = 5.0
@@ -70,20 +73,20 @@ def test_an_actor_without_a_cell_says_so():
 
 
 def test_any_actor_can_have_children_and_they_stop_before_it():
-    log = []
+    log: list[Any] = []
     with Simulation(1) as simulation:
         system = simulation.system
         ref = system.start_child(None, ChildSpec("boss", lambda: Worker(log)))
         ref.tell(lambda actor: actor.context.start_child(ChildSpec("one", lambda: Worker(log))))
         ref.tell(lambda actor: actor.context.start_child(ChildSpec("two", lambda: Worker(log))))
         simulation.settle()
-        assert system.ref("boss/one").is_alive()
+        assert at(system, "boss/one").is_alive()
         assert system.stop()
     assert log == ["stop two", "stop one", "stop boss"]
 
 
 def test_children_started_at_run_time_do_not_outlive_a_restart():
-    log = []
+    log: list[Any] = []
     with Simulation(2) as simulation:
         ref = simulation.system.start_child(None, ChildSpec("boss", lambda: Worker(log), backoff=NO_BACKOFF))
         ref.tell(lambda actor: actor.context.start_child(ChildSpec("one", lambda: Worker(log))))
@@ -97,19 +100,19 @@ def test_children_started_at_run_time_do_not_outlive_a_restart():
 
 def test_a_failing_child_of_an_actor_is_restarted_by_it():
     with Simulation(3) as simulation:
-        log = []
+        log: list[Any] = []
         ref = simulation.system.start_child(None, ChildSpec("boss", Worker))
         spec = ChildSpec("one", lambda: Worker(log), backoff=NO_BACKOFF, budget=Budget(1, 60.0))
         ref.tell(lambda actor: actor.context.start_child(spec))
         simulation.settle()
-        child = simulation.system.ref("boss/one")
+        child = at(simulation.system, "boss/one")
         child.tell(ValueError())
         child.tell("back")
         simulation.settle()
         assert log == ["back"]
         child.tell(ValueError())
         simulation.run(5.0)
-        assert simulation.system.ref("boss").cell.restarts == 1, "beyond its budget it is the boss's failure"
+        assert at(simulation.system, "boss").cell.restarts == 1, "beyond its budget it is the boss's failure"
 
 
 def test_two_children_of_one_name_are_refused(system):
@@ -151,7 +154,7 @@ class Gatekeeper(Actor):
 
 
 def test_stashed_messages_come_back_first_in_order_and_their_askers_wait():
-    log = []
+    log: list[Any] = []
     with Simulation(4) as simulation:
         ref = simulation.system.start_child(None, ChildSpec("gate", lambda: Gatekeeper(log)))
         asked = ref.ask(0, block=False)
@@ -189,7 +192,7 @@ def test_stash_outside_of_a_message_is_refused(system):
 
 
 def test_blocking_work_goes_to_the_pool_and_its_answer_comes_as_a_message(system):
-    log = []
+    log: list[Any] = []
     ref = system.start_child(None, ChildSpec("asker", lambda: Worker(log)))
     gate = threading.Event()
 
@@ -213,7 +216,12 @@ def test_the_pool_is_bounded_and_refuses_by_name():
     pool = ThreadPool("small", threads=1, queue_max=2)
     gate = threading.Event()
     entered = threading.Event()
-    futures = [pool.submit(lambda: (entered.set(), gate.wait(5)))]
+
+    def hold():
+        entered.set()
+        gate.wait(5)
+
+    futures = [pool.submit(hold)]
     assert entered.wait(5)
     futures += [pool.submit(lambda: "waited") for _ in range(2)]
     with pytest.raises(PoolFull, match="2 pieces of work wait"):
@@ -227,7 +235,7 @@ def test_the_pool_is_bounded_and_refuses_by_name():
 
 def test_the_pool_runs_in_a_simulation_too():
     with Simulation(6) as simulation:
-        log = []
+        log: list[Any] = []
         ref = simulation.system.start_child(None, ChildSpec("asker", lambda: Worker(log)))
         ref.tell(
             lambda actor: actor.context.pipe_to_self(actor.context.system.pool.submit(lambda: "simulated"))
@@ -240,7 +248,7 @@ def test_the_pool_runs_in_a_simulation_too():
 
 
 def test_suspend_keeps_messages_and_resume_goes_on(system):
-    log = []
+    log: list[Any] = []
     ref = system.start_child(None, ChildSpec("one", lambda: Worker(log)))
     system.suspend(ref)
     for number in range(3):
@@ -254,13 +262,17 @@ def test_suspend_keeps_messages_and_resume_goes_on(system):
 
 
 def test_an_operators_restart_costs_no_budget(system):
-    log = []
+    log: list[Any] = []
     ref = system.start_child(None, ChildSpec("one", lambda: Worker(log), budget=Budget(0, 60.0)))
     for number in range(5):
         system.restart(ref)
-        wait_until(lambda number=number: ref.cell.restarts == number + 1, PATIENCE_S)
+        wait_until(partial(_restarted, ref, number + 1), PATIENCE_S)
         assert ref.ask(number, timeout=PATIENCE_S) == number
     assert ref.is_alive()
+
+
+def _restarted(ref, times):
+    return ref.cell.restarts == times
 
 
 def test_code_can_be_swapped_behind_a_ref(system):

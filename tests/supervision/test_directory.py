@@ -22,6 +22,7 @@ from supervision import (
     Simulation,
     supervisor,
 )
+from tests.supervision.looking import at
 from tests.support.waiting import wait_until
 
 PATIENCE_S = 10.0
@@ -124,7 +125,12 @@ def test_each_mailbox_is_bounded(system, world):
     system.start_child(None, router.spec())
     gate = threading.Event()
     entered = threading.Event()
-    router.tell("k", lambda actor: (entered.set(), gate.wait(PATIENCE_S)))
+
+    def hold(actor):
+        entered.set()
+        gate.wait(PATIENCE_S)
+
+    router.tell("k", hold)
     assert entered.wait(PATIENCE_S)
     router.tell("k", 1)
     router.tell("k", 2)
@@ -159,7 +165,7 @@ def test_a_ref_outlives_passivation():
         simulation.system.start_child(None, router.spec())
         router.tell("k", 1)
         simulation.settle()
-        ref = router.ref("k")
+        ref = at(router, "k")
         simulation.run(5.0)
         assert router.active == 0
         ref.tell(2)
@@ -284,8 +290,8 @@ def test_when_a_sibling_takes_the_directory_down_mailboxes_survive():
         simulation.system.start_child(None, core)
         router.tell("k", 1)
         simulation.settle()
-        ref = router.ref("k")
-        simulation.system.ref("core/ledger").tell("crash")
+        ref = at(router, "k")
+        at(simulation.system, "core/ledger").tell("crash")
         simulation.settle()
         router.tell("k", 2)
         router.tell("new", 3)
@@ -367,7 +373,7 @@ def test_whatever_happens_to_virtual_actors(script, seed):
             elif kind == "sleep":
                 simulation.run(0.7 * (key + 1))
             elif kind == "halt":
-                simulation.system.restart(simulation.system.ref("directory"))
+                simulation.system.restart(at(simulation.system, "directory"))
             else:
                 simulation.settle()
         simulation.run(60.0)

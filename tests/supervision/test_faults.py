@@ -4,6 +4,8 @@ The semantics table in supervision/README.md says the same.
 """
 
 import threading
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -27,6 +29,7 @@ from supervision import (
     Terminated,
     supervisor,
 )
+from tests.supervision.looking import at
 from tests.support.waiting import wait_until
 
 PATIENCE_S = 5.0
@@ -109,10 +112,11 @@ def test_a_supervisor_whose_child_cannot_start_stops_the_others_in_reverse_and_i
         def on_stop(self):
             events.append(f"-{self.name}")
 
-    children = [ChildSpec(name, lambda name=name: Sibling(name)) for name in "abc"]
+    children = [ChildSpec(name, partial(Sibling, name)) for name in "abc"]
     with pytest.raises(ActorStartFailed) as refusal:
         system.start_child(None, supervisor("core", children))
     assert events == ["+a", "+b", "-b", "-a"]
+    assert refusal.value.__cause__ is not None
     assert str(refusal.value.__cause__.__cause__) == "no c"
 
 
@@ -127,7 +131,7 @@ def test_a_restart_that_fails_is_tried_again_and_charged_each_time(system, log):
     ref.tell(ValueError("first"))
     assert ref.ask("after", timeout=PATIENCE_S) == "after"
     assert len(attempts) == 4
-    assert system.ref("child").cell.restarts == 3
+    assert at(system, "child").cell.restarts == 3
 
 
 # Messages.
@@ -150,7 +154,7 @@ def test_no_exception_stops_another_actor(system, log, error):
     ref.tell(error)
     assert ref.ask("alive", timeout=PATIENCE_S) == "alive"
     assert other.ask("alive", timeout=PATIENCE_S) == "alive"
-    assert system.ref("other").cell.restarts == 0
+    assert at(system, "other").cell.restarts == 0
 
 
 def test_a_failed_ask_is_a_failure_that_supervision_sees(system, log):
@@ -372,7 +376,7 @@ def test_waiting_on_the_shared_dispatcher_is_refused(system, log):
 
 
 def test_asks_in_a_circle_are_refused_before_they_deadlock(system):
-    refs = {}
+    refs: dict[str, Any] = {}
 
     class Asker(Actor):
         dispatcher = "pinned"
@@ -391,7 +395,7 @@ def test_asks_in_a_circle_are_refused_before_they_deadlock(system):
 
 
 def test_a_child_beyond_its_budget_takes_the_supervisor_down_and_up_again(system):
-    log = []
+    log: list[Any] = []
     core = system.start_child(
         None,
         supervisor(
@@ -402,7 +406,7 @@ def test_a_child_beyond_its_budget_takes_the_supervisor_down_and_up_again(system
             ],
         ),
     )
-    bad, good = system.ref("core/bad"), system.ref("core/good")
+    bad, good = at(system, "core/bad"), at(system, "core/good")
     for _ in range(3):
         bad.tell(ValueError("again"))
     bad.tell("kept")
@@ -417,7 +421,7 @@ def test_a_child_beyond_its_budget_takes_the_supervisor_down_and_up_again(system
 
 def test_the_roots_failure_is_reported_with_its_cause(make_system):
     system = make_system("esc", budget=Budget(1, 60.0))
-    failures = []
+    failures: list[Any] = []
     system.on_escalation(failures.append)
     ref = system.start_child(None, ChildSpec("bad", lambda: Child([]), backoff=NO_BACKOFF))
     ref.tell(ValueError("one"))
@@ -445,10 +449,18 @@ def test_restart_words(system, word, after_failure, after_exit):
     leaving.tell(lambda child: child.stop())
     for ref, comes_back in ((failing, after_failure), (leaving, after_exit)):
         if comes_back:
-            wait_until(lambda ref=ref: ref.cell.restarts == 1, PATIENCE_S)
+            wait_until(partial(_restarted_once, ref), PATIENCE_S)
             assert ref.ask("back", timeout=PATIENCE_S) == "back"
         else:
-            wait_until(lambda ref=ref: not ref.is_alive(), PATIENCE_S)
+            wait_until(partial(_is_gone, ref), PATIENCE_S)
+
+
+def _restarted_once(ref):
+    return ref.cell.restarts == 1
+
+
+def _is_gone(ref):
+    return not ref.is_alive()
 
 
 # Watching.
@@ -551,7 +563,7 @@ def test_the_asks_of_a_batch_get_their_own_replies(system):
 def test_supervisors_nest(system):
     spec = supervisor("a", [supervisor("b", [ChildSpec("c", lambda: Child([]))])])
     system.start_child(None, spec)
-    assert system.ref("a/b/c").ask("deep", timeout=PATIENCE_S) == "deep"
+    assert at(system, "a/b/c").ask("deep", timeout=PATIENCE_S) == "deep"
     assert system.ref("a/b/nobody") is None
     assert isinstance(
         system.inspect(system.ref("a/b"), lambda actor: actor).get(timeout=PATIENCE_S), Supervisor

@@ -9,6 +9,7 @@ import os
 import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,6 +27,8 @@ from supervision import (
     Simulation,
     Supervisor,
 )
+from supervision.spec import Strategy
+from tests.supervision.looking import at
 
 SEEDS = 10_000 if os.environ.get("SOAK") else 1_000
 
@@ -59,7 +62,7 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Branch:
-    strategy: str
+    strategy: Strategy
     budget: Budget
     below: tuple
 
@@ -218,7 +221,7 @@ def test_whatever_happens(tree, script, seed):
     threads = set(threading.enumerate())
     with Simulation(seed, budget=Budget(1, 10.0)) as simulation:
         world = World(simulation)
-        escalations = []
+        escalations: list[Any] = []
         simulation.system.on_escalation(escalations.append)
         simulation.system.start_child(None, spec_of(tree, "top", world, "top"))
         paths = leaf_paths(tree, "top")
@@ -241,7 +244,8 @@ def test_whatever_happens(tree, script, seed):
         assert [path for path in stops if path in up] == up[::-1], "stopped in reverse order of start"
         account = simulation.system.account()
         assert (account.error, account.queued, account.stashed) == (0, 0, 0), account
-        assert not list(simulation.system.ref("/").cell.family.members()), "no cell left behind"
+        assert simulation.system.root.cell.family is not None
+        assert not simulation.system.root.cell.family.members(), "no cell left behind"
         assert not simulation.system.noticed
         assert len(simulation.system.timers) == 0
     assert not set(threading.enumerate()) - threads
@@ -275,14 +279,14 @@ def test_budgets_are_exact(gaps_s, who, child_max, all_max):
             "top", lambda: Supervisor(children, budget=Budget(all_max, 1.0)), backoff=Backoff(0.0, 0.0)
         )
         system.start_child(None, spec)
-        moments = {0: [], 1: []}
+        moments: dict[int, list[float]] = {0: [], 1: []}
         for gap_s, index in zip(gaps_s, who, strict=False):
             simulation.clock.move_to(simulation.clock.monotonic() + gap_s)
             now_s = simulation.clock.monotonic()
             moments[index].append(now_s)
             recent = {key: [at for at in list_ if at > now_s - 1.0] for key, list_ in moments.items()}
             expected = len(recent[index]) > child_max or len(recent[0]) + len(recent[1]) > all_max
-            system.ref(f"top/{'ab'[index]}").tell("crash")
+            at(system, f"top/{'ab'[index]}").tell("crash")
             simulation.settle()
             escalated = system.vitals.counts["Supervisor", "escalated"]
             assert escalated == (1 if expected else 0), (moments, now_s)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervision import Backoff, Budget, ChildSpec, Histogram, PoisonMessage, SupervisorSpec
+from supervision import Actor, Backoff, Budget, ChildSpec, Histogram, PoisonMessage, SupervisorSpec
 from supervision.budget import RestartWindow
 from supervision.errors import DependencyUnavailable
 from supervision.failure import FailureKind, classify_by_type
@@ -65,11 +65,11 @@ def test_a_wrong_child_spec_says_what_is_wrong(wrong, says):
 
 
 def test_a_supervisor_spec_refuses_twins_and_unknown_strategies():
-    twin = ChildSpec("a", object)
+    twin = ChildSpec("a", Actor)
     with pytest.raises(ValueError, match="two children of one name: a"):
         SupervisorSpec((twin, twin))
     with pytest.raises(ValueError, match="one_for_one"):
-        SupervisorSpec((), "some_for_some")
+        SupervisorSpec((), "some_for_some")  # type: ignore[arg-type]
 
 
 def test_failures_are_sorted_by_type():

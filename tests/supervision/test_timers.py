@@ -1,10 +1,11 @@
 import threading
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervision import ActorDeadError, MailboxFull, ManualClock, SystemClock, Timers
+from supervision import ActorDeadError, MailboxFull, ManualClock, SystemClock, Timer, Timers
 from tests.support.waiting import wait_until
 
 
@@ -147,13 +148,17 @@ def test_real_time_fires_in_order_and_stop_ends_the_thread(lost):
 def test_any_mix_fires_each_timer_once_at_its_moment_unless_cancelled_before(script):
     clock = ManualClock()
     timers = Timers(clock, on_lost=lambda ref, message: None)
-    fired, expected, made = [], {}, []
+    fired: list[tuple[int, float]] = []
+    expected: dict[int, float] = {}
+    made: list[Timer] = []
+
+    def fire(number):
+        fired.append((number, clock.monotonic()))
+
     for verb, value in script:
         if verb == "add":
             number, due_s = len(made), clock.monotonic() + value
-            made.append(
-                timers.call_after(value, lambda number=number: fired.append((number, clock.monotonic())))
-            )
+            made.append(timers.call_after(value, partial(fire, number)))
             expected[number] = due_s
         elif verb == "cancel" and value < len(made):
             if value not in dict(fired):
