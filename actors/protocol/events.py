@@ -51,7 +51,7 @@ class AllocationWaitlisted(msgspec.Struct, frozen=True, tag_field="event", tag="
 
 
 class PurchaseRefunded(msgspec.Struct, frozen=True, tag_field="event", tag="PURCHASE_REFUNDED"):
-    """Money went back. ``refunded`` is the sum of all refunds so far, ``status`` the purchase's after it."""
+    """Money went back. ``refunded`` is the sum of all refunds so far, ``status`` what that makes of the purchase."""
 
     purchase_id: UUID
     payment_id: str

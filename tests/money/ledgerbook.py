@@ -1,4 +1,4 @@
-"""One course, its trainers and the events about its payments, and what has to hold between their rows after any of them."""
+"""One course, its trainers and the events about its payments, and what has to hold between their rows after each."""
 
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -232,7 +232,8 @@ back as (
         count(*) filter (where r.status = 'pending') as pending
     from p left join refund r using (provider, payment_id) group by 1
 ), word as (
-    select p.purchase_id, coalesce(bool_or(d.status = 'lost'), false) as lost, coalesce(bool_or(d.status = 'open'), false) as open
+    select p.purchase_id, coalesce(bool_or(d.status = 'lost'), false) as lost,
+        coalesce(bool_or(d.status = 'open'), false) as open
     from p left join dispute d using (provider, payment_id) group by 1
 )
 select 'refunds do not add up', p.purchase_id::text, p.refunded::text, total::text from p join back using (purchase_id)
@@ -245,7 +246,8 @@ union all
 select 'access without claim', p.purchase_id::text, p.status, a.status from p join allocation a using (purchase_id)
     where p.status in ('refunded', 'revoked') and a.status <> 'released'
 union all
-select 'claim without allocation', p.purchase_id::text, p.status, a.status from p left join allocation a using (purchase_id)
+select 'claim without allocation', p.purchase_id::text, p.status, a.status
+    from p left join allocation a using (purchase_id)
     where p.status in ('paid', 'partly_refunded', 'on_hold') and coalesce(a.status, 'released') = 'released'
 union all
 select 'load is not the allocations', t.trainer_id::text, t.load::text, count(a.*)::text

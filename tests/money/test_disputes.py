@@ -47,8 +47,8 @@ def test_a_lost_dispute_revokes_and_its_place_goes_to_the_longest_waiting(make_b
 
 def test_the_same_word_again_changes_nothing_and_is_a_duplicate(bought: Book) -> None:
     for status in ("open", "lost"):
-        bought.take(bought.disputed("p", "d", status))  # type: ignore[arg-type]
-        (verdict,) = bought.apply(bought.disputed("p", "d", status)).verdicts  # type: ignore[arg-type]
+        bought.take(bought.disputed("p", "d", status))
+        (verdict,) = bought.apply(bought.disputed("p", "d", status)).verdicts
         assert (verdict.outcome, verdict.detail) == ("exists", None)
         assert verdict.settled().absorbed_by == "effect"
     assert bought.told().count("COURSE_ACCESS_REVOKED") == 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from actors.protocol import ids
 
-TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\x00"), max_size=200)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=200)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,4 +1,4 @@
-"""Any order of captures, duplicates, refunds of both kinds, disputes, notices and changes of capacity keeps the books."""
+"""Captures, duplicates, refunds of both kinds, disputes, notices, changes of capacity: in any order the books agree."""
 
 from typing import Any
 
@@ -11,15 +11,16 @@ from actors.protocol.payments import PaymentEvent, payment_key
 from tests.money.conftest import MakeBook
 from tests.money.ledgerbook import AMOUNT, Book
 
-PAYMENTS = st.sampled_from([("p0", "ann"), ("p1", "ann"), ("p2", "bob"), ("p3", "eve")])
-REFUNDS = st.sampled_from(["r0", "r1", "r2"])
+PAYMENTS = st.sampled_from([("p0", "ann"), ("p1", "ann"), ("p2", "bob")])
+REFUNDS = st.sampled_from([("r0", 20), ("r1", 30), ("r2", 50), ("r2", 60)])
+TOTALS = st.sampled_from([20, 50, 70, AMOUNT, AMOUNT + 1])
 STATES = st.sampled_from([None, "failed", "authorized", "returned", "partial"])
-HOW_MUCH = st.sampled_from([20, 30, 50, AMOUNT])
 
 EVENT = st.one_of(
     st.tuples(st.just("paid"), PAYMENTS),
-    st.tuples(st.just("back"), PAYMENTS, REFUNDS, HOW_MUCH, st.booleans()),
-    st.tuples(st.just("total"), PAYMENTS, HOW_MUCH, st.booleans()),
+    st.tuples(st.just("back"), PAYMENTS, REFUNDS, st.booleans()),
+    st.tuples(st.just("back"), PAYMENTS, REFUNDS, st.booleans()),
+    st.tuples(st.just("total"), PAYMENTS, TOTALS, st.booleans()),
     st.tuples(
         st.just("disputed"),
         PAYMENTS,
@@ -31,6 +32,7 @@ EVENT = st.one_of(
 )
 STEP = st.one_of(
     st.lists(EVENT, min_size=1, max_size=4),
+    EVENT.map(lambda event: [event]),
     EVENT.map(lambda event: [event]),
     st.tuples(st.just("capacity"), st.integers(0, 1), st.integers(0, 3)),
     st.just("allocate"),
@@ -46,7 +48,7 @@ def _event(book: Book, step: Any) -> PaymentEvent:
         return book.noticed(name, *rest)
     named = student if rest.pop() else None
     if kind == "back":
-        refund, amount = rest
+        refund, amount = rest[0]
         return book.back(name, f"{refund}_{name}", amount, named)
     if kind == "total":
         return book.back(name, None, rest[0], named)
@@ -67,7 +69,7 @@ class Expected:
         if outcome == "conflict":
             self.disputed_facts.add(name)
         elif kind == "back":
-            self.named.setdefault(name, {})[rest[0]] = rest[1]
+            self.named.setdefault(name, {}).update([rest[0]])
         elif kind == "total":
             self.totals[name] = max(self.totals.get(name, 0), rest[0])
 
@@ -77,12 +79,12 @@ class Expected:
 
 
 @settings(
-    max_examples=60,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
-    capacities=st.tuples(st.integers(0, 2), st.integers(0, 2)), steps=st.lists(STEP, min_size=4, max_size=25)
+    capacities=st.tuples(st.integers(0, 2), st.integers(0, 2)), steps=st.lists(STEP, min_size=12, max_size=30)
 )
 def test_whatever_comes_in_whatever_order_the_books_agree(
     make_book: MakeBook, capacities: tuple[int, int], steps: list[Any]
@@ -101,7 +103,7 @@ def test_whatever_comes_in_whatever_order_the_books_agree(
         book.is_sound()
     book.allocate()
     book.is_sound()
-    for name in ("p0", "p1", "p2", "p3"):
+    for name in ("p0", "p1", "p2"):
         if book.status(name) is not None and expected.back(name) is not None:
             assert book.refunded(name) == expected.back(name)
         if book.status(name) in {"paid", "partly_refunded", "on_hold"}:
@@ -117,7 +119,7 @@ def _apply(book: Book, expected: Expected, steps: list[Any]) -> None:
     by_id = {event.event_id: step for event, step in zip(events, steps, strict=True)}
     while left:
         now, left = split(left)
-        batch = [write.deliver.event for write in now]
+        batch = [write.deliver.event for write in now if isinstance(write, Write)]
         assert len({payment_key(event) for event in batch}) == len(batch)
         for event, outcome in zip(batch, book.take(*batch), strict=True):
             expected.note(by_id[event.event_id], outcome)
