@@ -1,7 +1,7 @@
 """A projection: own thread, own connection, a consumer group of its own over the business events.
 
-Each turn reads what has come, brings the students concerned forward in one transaction, and then completes the offsets.
-Between two turns it rests, so that many events go together: nobody waits for a projection.
+Each turn gathers what comes in a while, brings the students concerned forward in one transaction, and then completes
+the offsets. Nobody waits for a projection, so it may be slow and take many at once.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import ClassVar, Protocol
 import msgspec
 
 from actors.ingest.consumer import BrokerAway, PaymentConsumer, Record
+from actors.ingest.offsets import Window
 from actors.projections.position import furthest
 from actors.protocol.envelope import LoggedEvent
 from actors.store.connection import Connection
 from actors.store.errors import Contended, DatabaseAway
-from supervision import Actor, DependencyUnavailable, Timer
+from supervision import Actor, DependencyUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +30,9 @@ _logged = msgspec.json.Decoder(list[LoggedEvent]).decode
 
 
 class ProjectionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """It waits ``poll_s`` for events, and rests as long after fewer than ``many``; it commits offsets each
-    ``commit_interval_s``, and leaves its group within ``drain_s``.
+    """It gathers events for ``poll_s``, or until there are ``many``.
+
+    Offsets are committed each ``commit_interval_s``; leaving the group may take ``drain_s``.
     """
 
     poll_s: float = 0.25
@@ -82,19 +84,18 @@ class Projection(Actor):
         self._consumer: PaymentConsumer | None = None
         self._commit_due_s = 0.0
         self._seen_due_s = 0.0
-        self._timer: Timer | None = None
 
     def on_start(self) -> None:
         """Begin to cycle."""
         self.actor_ref.tell(CYCLE)
 
     def on_receive(self, message: object) -> None:
-        """One cycle, then the next: after a rest where a few events came, so that the next ones come together."""
+        """One cycle, then the next."""
         if message != CYCLE:
             logger.warning("%s was told %s", self._name, type(message).__name__)
             return
         try:
-            rest = self._cycle()
+            self._cycle()
         except BrokerAway as error:
             self._give_up()
             raise DependencyUnavailable(f"brokers away: {error}") from error
@@ -102,45 +103,47 @@ class Projection(Actor):
             # what was read is not completed: it is read again by the consumer that is made anew
             self._give_up()
             raise DependencyUnavailable(f"database away: {error}") from error
-        if rest:
-            self._timer = self.context.timers.tell_after(self._limits.poll_s, self.actor_ref, CYCLE)
-        else:
-            self.actor_ref.tell(CYCLE)
+        self.actor_ref.tell(CYCLE)
 
     def on_stop(self) -> None:
         """Leave the group in order."""
-        if self._timer is not None:
-            self._timer.cancel()
         self._leave()
         self._connection.close()
 
     def on_failure(self, *_: object) -> None:
         """A projection that is made again joins anew."""
-        if self._timer is not None:
-            self._timer.cancel()
         self._give_up()
         self._connection.close()
 
-    def _cycle(self) -> bool:
+    def _cycle(self) -> None:
         if self._consumer is None:
             self._consumer = self._connect()
-        now_s = self.context.clock.monotonic()
-        polled = self._consumer.poll(self._limits.poll_s)
-        taken = [(window, record) for window, record in polled if window.register(record.offset, now_s)]
+        taken = self._gather(self._consumer)
         if taken:
             self._project([record for _, record in taken])
             for window, record in taken:
                 window.complete(record.offset)
+        now_s = self.context.clock.monotonic()
         if now_s >= self._commit_due_s:
             self._consumer.commit()
             self._commit_due_s = now_s + self._limits.commit_interval_s
         if now_s >= self._seen_due_s:
             windows = self._consumer.windows.all()
-            caught_up = not polled and bool(windows) and not any(window.lag for window in windows)
+            caught_up = not taken and bool(windows) and not any(window.lag for window in windows)
             values = {"consumer": self._name, "member": self._member, "caught_up": caught_up}
             self._connection.run("projection_seen", values)
             self._seen_due_s = now_s + SEEN_EVERY_S
-        return 0 < len(polled) < self._limits.many
+
+    def _gather(self, consumer: PaymentConsumer) -> list[tuple[Window, Record]]:
+        """What comes within one ``poll_s``, or ``many``: so that one transaction brings many forward."""
+        monotonic = self.context.clock.monotonic
+        until_s = monotonic() + self._limits.poll_s
+        taken: list[tuple[Window, Record]] = []
+        while len(taken) < self._limits.many and (left_s := until_s - monotonic()) > 0:
+            for window, record in consumer.poll(left_s):
+                if window.register(record.offset, monotonic()):
+                    taken.append((window, record))
+        return taken
 
     def _project(self, records: Sequence[Record]) -> None:
         positions = furthest(records)
