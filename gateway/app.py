@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from gateway import health, pages, readroutes, stream
+from gateway import health, pages, readroutes, reference, stream
 from gateway.door import Door, GatewayDeps
 from gateway.headers import SafeHeaders
 from gateway.problem import Problem, on_crash, on_http_exception, on_problem
@@ -62,6 +62,9 @@ def _routes(deps: GatewayDeps) -> list[BaseRoute]:
         Route("/healthz", health.healthz),
         Route("/readyz", health.readyz),
         Route("/metrics", health.metrics),
+        Route("/openapi.json", reference.openapi_json),
+        Route("/asyncapi.json", reference.asyncapi_json),
+        Route("/docs", reference.reference_page),
         Route("/students/{student_id:uuid}", pages.learning_page),
         Route("/assets/{name}", pages.asset),
     ]

@@ -26,9 +26,10 @@ ASSETS: Final = {
     "kcactors.js": ("client/kcactors.js", "text/javascript"),
     "learning.js": ("assets/learning.js", "text/javascript"),
     "learning.css": ("assets/learning.css", "text/css"),
+    "reference.css": ("assets/reference.css", "text/css"),
 }
 
-_templates = jinja2.Environment(
+templates = jinja2.Environment(
     loader=jinja2.PackageLoader("gateway"), autoescape=True, undefined=jinja2.StrictUndefined
 )
 
@@ -65,7 +66,7 @@ async def learning_page(request: Request) -> Response:
     """``GET /students/{id}``."""
     door: Door = request.app.state.door
     nonce = secrets.token_urlsafe(16)
-    html = _templates.get_template("learning.html").render(
+    html = templates.get_template("learning.html").render(
         nonce=nonce, student_id=str(request.path_params["student_id"]), dev=door.deps.dev is not None
     )
     policy = (

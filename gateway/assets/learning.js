@@ -73,8 +73,8 @@ const cards = new Map();
 let drawn = false;
 
 const BADGES = {
-  active: ["Ready", "ready"], allocated: ["Ready", "ready"], waitlisted: ["On the waiting list", "waiting"], requested: ["Finding a trainer", "waiting"],
-  refunded: ["Refunded", "ended"], revoked: ["Ended", "ended"], released: ["Ended", "ended"], on_hold: ["On hold", "waiting"],
+  active: ["Ready", "ready"], waitlisted: ["On the waiting list", "waiting"], pending: ["Finding a trainer", "waiting"],
+  refunded: ["Refunded", "ended"], revoked: ["Ended", "ended"], on_hold: ["On hold", "waiting"],
 };
 
 function draw(view) {
@@ -113,6 +113,9 @@ function fill(card, course) {
   find("badge").dataset.kind = kind;
   const name = course.trainer?.name;
   find("avatar").textContent = name ? name.split(/\s+/).map((part) => part[0]).slice(0, 2).join("").toUpperCase() : "…";
+  const ended = kind === "ended";
+  find("trainer").hidden = ended;
+  find("sessions").hidden = ended;
   find("trainer-name").textContent = name ?? "Your trainer is shown here soon";
   const total = course.sessions_total ?? 0;
   const left = course.sessions_left ?? total;

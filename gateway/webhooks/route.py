@@ -15,6 +15,7 @@ from actors.protocol.undecodable import Undecodable
 from gateway.bridge import Bridge
 from gateway.door import Door
 from gateway.problem import Problem, unavailable
+from gateway.shapes import WebhookAnswer
 from gateway.webhooks.provider import BadSignature, Provider
 
 logger = logging.getLogger(__name__)
@@ -122,9 +123,5 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def _answer(settled: Settled) -> Response:
-    document: dict[str, Any] = {"outcome": settled.outcome.value}
-    if settled.purchase_id is not None:
-        document["purchase_id"] = settled.purchase_id
-    if settled.detail is not None:
-        document["detail"] = settled.detail
-    return Response(msgspec.json.encode(document), media_type="application/json")
+    answer = WebhookAnswer(settled.outcome, settled.purchase_id, settled.detail)
+    return Response(msgspec.json.encode(answer), media_type="application/json")
