@@ -13,6 +13,7 @@ from typer import Argument, Option
 
 from kcactors.exits import Exit
 from kcactors.load.plan import Pattern
+from kcactors.operator_cli import register
 from kcactors.output import Output
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 catalog = typer.Typer(help="Courses and trainers.", no_args_is_help=True)
 app.add_typer(catalog, name="catalog")
+register(app)
 
 Json = Annotated[bool, Option("--json", help="Print exactly one JSON object on standard output.")]
 

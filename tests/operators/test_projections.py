@@ -1,0 +1,143 @@
+"""The projections over a real broker: each student's log is followed once, whatever comes twice, late or never."""
+
+import json
+import uuid
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from actors.broker import Broker
+from actors.ingest.consumer import Membership, PaymentConsumer
+from actors.ingest.offsets import Windows
+from actors.ingest.watch import ClientCalls
+from actors.projections.actor import Projection, ProjectionLimits
+from actors.projections.metrics import ProjectionMetrics
+from actors.projections.position import Position, furthest
+from actors.publisher.kafka import EventProducer
+from actors.store.connection import Connection
+from supervision import ChildSpec, System
+from tests.support.waiting import wait_until
+
+
+class Told:
+    """A record as a projection reads it."""
+
+    def __init__(self, key, sequence):
+        self.key, self.headers = key, [("ce_id", b"x"), ("ce_sequence", sequence)]
+
+
+STUDENT, OTHER = sorted(str(uuid.uuid4()) for _ in range(2))
+
+
+def test_the_furthest_record_of_each_student_counts():
+    records = [
+        Told(STUDENT.encode(), b"%020d" % 3),
+        Told(OTHER.upper().encode(), b"%020d" % 1),
+        Told(STUDENT.encode(), b"%020d" % 2),
+    ]
+    assert furthest(records) == [Position(STUDENT, 3), Position(OTHER, 1)]
+
+
+@pytest.mark.parametrize(
+    ("key", "sequence"),
+    [(b"nobody", b"1"), (None, b"1"), (STUDENT.encode(), b"one"), (STUDENT.encode(), b"0"), (b"\xff", b"1")],
+)
+def test_a_strangers_record_is_passed_over(key, sequence):
+    assert furthest([Told(key, sequence)]) == []
+
+
+def apply(world, statement, *positions):
+    text = json.dumps([{"student_id": str(student), "seq": seq} for student, seq in positions])
+    return world.hand.connection.rows(statement, (text,))[0][0]
+
+
+def plans(world):
+    rows = world.database.execute("select purchase_id, sessions_total, status from session_plan")
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_sessions_are_planned_once_for_each_allocated_purchase(world):
+    seqs = dict(world.database.execute("select student_id, seq from lane").fetchall())
+    apply(world, "projection_sessions", *seqs.items())
+    planned = plans(world)
+    # p4 was granted and given back before anybody planned
+    assert planned == {world.purchases[name]: (4, "planned") for name in ("p1", "p2", "p5")}
+    types = [kind for _, kind in world.types(world.plain)]
+    assert types.count("SESSIONS_PLANNED") == 2
+    before = world.types(world.plain)
+    apply(world, "projection_sessions", *seqs.items())
+    world.database.execute("delete from consumer_lane where consumer = 'sessions'")
+    apply(world, "projection_sessions", *seqs.items())
+    assert (plans(world), world.types(world.plain)) == (planned, before)
+
+
+def test_what_no_record_told_is_read_from_the_log(world):
+    """Only the last record of the lane comes: what was before it is planned all the same."""
+    last = world.types(world.plain)[-1][0]
+    apply(world, "projection_sessions", (world.plain, last))
+    assert set(plans(world)) == {world.purchases["p1"], world.purchases["p2"]}
+
+
+def test_a_plan_is_taken_back_with_the_access(world):
+    apply(world, "projection_sessions", (world.plain, 99))
+    world.refund(world.plain, "p1", 1000)
+    apply(world, "projection_sessions", (world.plain, 999))
+    assert plans(world)[world.purchases["p1"]] == (4, "cancelled")
+    assert plans(world)[world.purchases["p2"]] == (4, "planned")
+
+
+@pytest.fixture
+def projection(database_url, kafka_bootstrap, kafka_api_version, business_topic):
+    system = System("test")
+    broker = Broker(bootstrap=kafka_bootstrap, api_version=kafka_api_version)
+    announced = []
+
+    def start(name):
+        member = Membership(
+            topic=business_topic,
+            group_id=f"{business_topic}-{name}",
+            client_id="n1",
+            drain_s=1.0,
+            fetch_wait_ms=10,
+            session_timeout_ms=6_000,
+        )
+        now = system.clock.monotonic
+
+        def make():
+            return Projection(
+                name,
+                f"projection_{name}",
+                "n1",
+                Connection(database_url, name),
+                lambda: PaymentConsumer(broker, member, Windows(), now, ClientCalls(now)),
+                announced.extend,
+                ProjectionLimits(poll_s=0.02, commit_interval_s=0.1, drain_s=1.0),
+                ProjectionMetrics(CollectorRegistry()),
+            )
+
+        return system.start_child(None, ChildSpec(name, make, drain=False))
+
+    start.announced = announced
+    start.producer = EventProducer(broker, business_topic, "test")
+    yield start
+    start.producer.close()
+    assert system.stop(20)
+
+
+def test_events_on_kafka_are_echoed_and_planned(world, projection, database):
+    database.execute("delete from consumer_lane")
+    projection.producer.send(world.events)
+    projection("echo")
+    projection("sessions")
+    heads = dict(database.execute("select student_id, seq from lane").fetchall())
+
+    def echoed():
+        rows = database.execute("select student_id, last_seq from consumer_lane where consumer = 'echo'")
+        return dict(rows.fetchall()) == heads
+
+    wait_until(echoed, 60, what="the echo of every lane")
+    wait_until(lambda: len(plans(world)) == 3, 60, what="the plans")
+    wait_until(lambda: len(projection.announced) == 3, 10)
+    assert {event.type for event in projection.announced} == {"SESSIONS_PLANNED"}
+    seen = "select count(*) from consumer_member where caught_up_at is not null and member = 'n1'"
+    assert wait_until(lambda: database.execute(seen).fetchone()[0], 60)
