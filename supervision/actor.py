@@ -99,7 +99,10 @@ class Actor(pykka.Actor):
         return [self.on_receive(message) for message in messages]
 
     def is_idle(self) -> bool:
-        """For virtual actors: False while something is under way, so that it is not passivated."""
+        """False while something is under way, an answer for example.
+
+        An actor that is not idle is not put away, and a draining stop waits for it up to its deadline.
+        """
         return True
 
     def make_family(self) -> Family | None:

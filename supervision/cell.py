@@ -61,6 +61,8 @@ class Cell(Lifecycle):
             book.handled += self.handled - before
             book.turn.add(ended_s - started_s)
             book.wait.add(wait_s)
+            if self.trouble is not None and self.trouble.held:
+                self.go_if_idle()
         if self.end_turn(worker):
             # Behind all others that are ready: that is what makes turns fair.
             self.runtime.noticed[self] = None

@@ -21,6 +21,8 @@ from supervision.spec import ChildSpec
 
 INCIDENTS_KEPT = 32
 """How many incidents each actor remembers."""
+NOTICED_S = 3600.0
+"""For how long an actor with an incident stays among those worth a look."""
 
 
 class State(StrEnum):
@@ -54,6 +56,7 @@ class Trouble:
         "failure",
         "failures",
         "head",
+        "held",
         "incidents",
         "parked",
         "restarts",
@@ -73,6 +76,8 @@ class Trouble:
         self.singles = 0
         """How many messages still to hand out one by one after a batch failed."""
         self.drain: Pill | None = None
+        self.held = False
+        """The drain has handled what was queued and waits until the actor is idle."""
         self.stash: deque[Item] | None = None
         self.incidents: deque[tuple[float, str, str]] = deque(maxlen=INCIDENTS_KEPT)
 
@@ -237,6 +242,13 @@ class CellState(Mailbox):
         if not self.closed:
             self.runtime.noticed[self] = None
         self.runtime.vitals.incident(self.path, self.actor_class.__name__, kind, detail, error)
+
+    def is_noticeable(self) -> bool:
+        """Whether messages wait, or something happened lately."""
+        if self.queue or self.trouble is None:
+            return bool(self.queue)
+        incidents = self.trouble.incidents
+        return bool(incidents) and self.now() - incidents[-1][0] < NOTICED_S
 
     def schedule(self) -> None:
         self.dispatcher.schedule(self)

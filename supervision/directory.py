@@ -10,7 +10,6 @@ never two at once for one key.
 from __future__ import annotations
 
 import heapq
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -33,8 +32,6 @@ from supervision.ref import ActorRef
 from supervision.runtime import Runtime
 from supervision.spec import ChildSpec
 from supervision.timers import Timer
-
-logger = logging.getLogger(__name__)
 
 SWEEPS_PER_IDLE = 8
 """The ring of active actors is walked twice per `idle_s`, in so many pieces each."""
@@ -92,11 +89,7 @@ class VirtualCell(Cell):
             or self.family is not None
         ):
             return
-        try:
-            if not self.behaviour.is_idle():
-                return
-        except Exception:
-            logger.exception("is_idle of %s failed", self)
+        if self.is_busy():
             return
         self.leave()
         self.run_on_stop()
@@ -395,6 +388,10 @@ class VirtualFamily:
 
     def child_failed(self, cell: Cell, order: int, failure: Failure) -> None:
         if order != cell.ordered:
+            return
+        if self._down:
+            # It failed again while it drained.
+            cell.order(cell.stop if self._closing else cell.halt)
             return
         if failure.phase == "exit":
             cell.order(cell.discard)

@@ -223,13 +223,27 @@ class Lifecycle(Lane):
         self._after_children(halted, close=False)
 
     def drain(self, action: Callable[[], None]) -> None:
-        """Do `action` (halt or stop) after everything that is queued now, or at once when nothing would be handled."""
+        """Do `action` (halt or stop) after everything that is queued now, or at once when nothing would be handled.
+
+        An actor that is not idle (`Actor.is_idle`) first gets the answers that it waits for, and one that waits for
+        its restart after a bad message is restarted at once for the messages behind it.
+        """
         trouble = self.troubled()
+        if (
+            self.state is State.FAILED
+            and self.queue
+            and trouble.failure is not None
+            and trouble.failure.phase == "receive"
+        ):
+            self.build()
 
         def reached() -> None:
             # A pill that a deadline overtook stays in the mailbox of a halted cell and must not act on the
             # next behaviour.
-            if trouble.drain is pill:
+            if trouble.drain is not pill:
+                return
+            trouble.held = self.is_busy()
+            if not trouble.held:
                 trouble.drain = None
                 action()
 
@@ -237,6 +251,22 @@ class Lifecycle(Lane):
         trouble.drain = pill
         if not (self.is_open and self.queue and self.offer_last(pill)):
             reached()
+
+    def is_busy(self) -> bool:
+        """Whether the actor says that something is under way; one that cannot say is not."""
+        if self.behaviour is None or not self.is_open:
+            return False
+        try:
+            return not self.behaviour.is_idle()
+        except Exception:
+            logger.exception("is_idle of %s failed", self)
+            return False
+
+    def go_if_idle(self) -> None:
+        """Go on with a drain that waits for the actor to be idle."""
+        pill = self.troubled().drain
+        if pill is not None:
+            pill.action()
 
     def discard(self) -> None:
         """Close after a failure, without `on_stop`: the behaviour is not trusted any more."""
@@ -249,6 +279,7 @@ class Lifecycle(Lane):
         self.set_open(False)
         if self.trouble is not None:
             self.trouble.drain = None
+            self.trouble.held = False
 
     def _after_children(self, then: Callable[[], None], *, close: bool) -> None:
         if self.family is None:

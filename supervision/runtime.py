@@ -155,7 +155,7 @@ class Runtime:
         """
         found: dict[Any, None] = {}
         for cell in list(self.noticed):
-            if cell.closed or not (cell.queue or cell.trouble is not None):
+            if cell.closed or not cell.is_noticeable():
                 self.noticed.pop(cell, None)
             else:
                 found[cell] = None

@@ -9,7 +9,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pykka
 
@@ -90,6 +90,12 @@ class System(Runtime):
         self.root: ActorRef[Any] = ref_of(self._root)
         self._root.post(self._root.build)
         self.watch_stuck()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def start_child(self, parent: pykka.ActorRef[Any] | None, spec: ChildSpec) -> ActorRef[Any]:
         """Start a child under `parent` (None: the root) and wait until its `on_start` is done.

@@ -388,3 +388,45 @@ def test_whatever_happens_to_virtual_actors(script, seed):
         assert set(world.most.values()) <= {1}
         assert simulation.system.account().error == 0
         assert router.active == 0
+
+
+def _stop_soon(ref):
+    parent = ref.cell.parent
+    parent.post(lambda: parent.family.stop_child(ref.cell.name))
+
+
+def test_a_stop_restarts_a_failed_key_for_what_it_still_has():
+    with Simulation(10) as simulation:
+        world = World()
+        router = router_of(world, backoff=Backoff(30.0, 30.0))
+        home = simulation.system.start_child(None, router.spec())
+        for message in (1, ValueError("bad"), 2, ValueError("bad again"), 3):
+            router.tell("k", message)
+        simulation.settle()
+        assert world.seen["k"] == [1], "its restart waits"
+        _stop_soon(home)
+        simulation.settle()
+        assert world.seen["k"] == [1, 2], "a second failure is one too many"
+        assert not home.is_alive()
+        assert simulation.system.account().error == 0
+
+
+def test_a_stop_waits_for_answers_under_way_until_its_deadline():
+    for answered in (True, False):
+        with Simulation(9) as simulation:
+            world = World()
+            router = router_of(world, stop_timeout_s=5.0)
+            home = simulation.system.start_child(None, router.spec())
+            router.tell("k", lambda actor: setattr(actor, "busy", True))
+            simulation.settle()
+            _stop_soon(home)
+            simulation.run(1.0)
+            assert world.stops["k"] == 0, "it waits"
+            if answered:
+                router.tell("k", lambda actor: setattr(actor, "busy", False))
+                simulation.run(1.0)
+            else:
+                simulation.run(5.0)
+            assert world.stops["k"] == 1
+            assert not home.is_alive()
+            assert simulation.system.account().error == 0
