@@ -32,6 +32,7 @@ from gateway.actor import gateway_child
 from gateway.app import build_app
 from gateway.devshop import CourseForSale, DevShop
 from gateway.door import GatewayDeps
+from gateway.parkedroutes import ParkedRoutes
 from gateway.serving import hush_uvicorn, listening_socket, uvicorn_options
 from gateway.tokens import TokenVerifier
 from gateway.webhooks.kc import KcProvider
@@ -183,7 +184,7 @@ class _Node:
             degraded=tree.degraded,
             node_id=settings.node.id,
             dev=_dev_shop(settings, reads),
-            extra_routes=oversight.routes(),
+            extra_routes=[*oversight.routes(), *ParkedRoutes(tree.desk).routes()],
         )
 
 

@@ -6,7 +6,8 @@ commits is brought out; ingest and gateway last up and first down, so that nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from actors.allocation.actor import Allocator
 from actors.audit.actor import Auditor
 from actors.audit.metrics import AuditMetrics
 from actors.doorbell import DoorbellPublisher
+from actors.hand import Hand
 from actors.ingest.actor import Ingest, IngestLimits
 from actors.ingest.breaker import BreakerLimits
 from actors.ingest.consumer import Membership, PaymentConsumer
@@ -27,6 +29,7 @@ from actors.intake import Intake
 from actors.ledger.actor import Ledger
 from actors.messages import ServeWaitlist, Write, Written
 from actors.metrics import PartitionMetrics, WorkMetrics
+from actors.parking.desk import Desk
 from actors.projections.actor import Projection, ProjectionLimits
 from actors.projections.metrics import ProjectionMetrics
 from actors.protocol.envelope import LoggedEvent
@@ -301,6 +304,12 @@ class Tree:
             drain=False,
             poison=PoisonPolicy(retries=1),
         )
+
+    @contextmanager
+    def desk(self) -> Iterator[Desk]:
+        """Where operators deal with parked messages, on a connection of its own; for one thread."""
+        with self._connection("desk") as connection:
+            yield Desk(Hand(connection, self.committed))
 
     def _patient_connection(self, role: str) -> Connection:
         """For looks over whole tables, which nobody waits for."""
