@@ -33,11 +33,13 @@ LATE_AFTER = timedelta(seconds=2)
 class RelayLimits(msgspec.Struct, frozen=True, kw_only=True):
     """``round_max`` events are sent and waited for at once; the outbox is looked at each ``poll_s`` without a nudge.
 
+    ``linger_s``: between two rounds that were nudged, so that small commits share a round; screens do not wait for it.
     ``asleep_s``: a relay that says nothing to the database for so long loses its shards; longer than a round.
     """
 
     round_max: int = 1_000
     poll_s: float = 0.5
+    linger_s: float = 0.01
     asleep_s: float = 25.0
 
 
@@ -99,6 +101,7 @@ class Relay(Actor):
         self._producer: Producer | None = None
         self._known: set[int] = set()
         self._prepared = 0
+        self._last_s = float("-inf")
 
     def on_start(self) -> None:
         """Look at what an earlier life left, then at every tick."""
@@ -123,7 +126,13 @@ class Relay(Actor):
 
     def on_batch(self, messages: list[object]) -> None:
         """Relay rounds until the outbox is empty, as far as its shards could be had."""
-        del messages
+        now_s = self.context.clock.monotonic()
+        soon_s = self._last_s + self._limits.linger_s - now_s
+        if soon_s > 0 and all(message is self._nudge for message in messages):
+            # not heard yet: whoever commits meanwhile need not call again
+            self.context.timers.tell_after(soon_s, self.actor_ref, "look")
+            return
+        self._last_s = now_s
         self._nudge.heard()
         try:
             if self._round():
