@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -118,6 +120,22 @@ class Cluster:
         for node in self.nodes.values():
             if isinstance(node, ChildNode):
                 node.wait_ready(60.0)
+
+    def get(self, number: int, path: str) -> str:
+        """What the node answers; empty while it does not."""
+        try:
+            with urllib.request.urlopen(self.url(number) + path, timeout=3.0) as answer:
+                text: str = answer.read().decode()
+                return text
+        except OSError:
+            return ""
+
+    def partitions_of(self, number: int) -> set[int]:
+        """The payment partitions that the node owns, by its own word."""
+        return {
+            int(found)
+            for found in re.findall(r'kafka_in_flight{partition="(\d+)"', self.get(number, "/metrics"))
+        }
 
     def stop_nodes(self) -> None:
         """Kill them all."""

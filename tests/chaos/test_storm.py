@@ -1,6 +1,5 @@
 """A short storm, and the crash matrix. The long run is ``make chaos``."""
 
-import time
 import uuid
 from datetime import UTC, datetime
 
@@ -18,7 +17,7 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.real_kafka, pytest.mark.postgres, pytest.mark.redis]
 
 QUICK = ("ledger.applied", "allocator.before_commit", "relay.sent", "ingest.handed_on", "ingest.drained")
-"""Points that `make test` has the time for; all of them run with the group `long`."""
+"""Points that `make test` has the time for; the others run with ``--with chaos``."""
 
 
 @pytest.mark.timeout(300)
@@ -52,20 +51,20 @@ SENT: list[str] = []
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
-    "point", [point if point in QUICK else pytest.param(point, marks=pytest.mark.long) for point in POINTS]
+    "point", [point if point in QUICK else pytest.param(point, marks=pytest.mark.chaos) for point in POINTS]
 )
 def test_a_node_that_dies_at_a_fail_point_leaves_nothing_undone(cluster, sent, point):
     moves = point in {"ingest.revoked", "ingest.drained", "ingest.drain_committed"}
-    cluster.start_doomed_node(0, point, 1 if point.startswith("ingest.") else 3)
+    cluster.start_doomed_node(0, point, 1)
     if moves or point == "ingest.lost":
         # It must own partitions before they can be taken from it.
         feed(cluster, sent)
-        wait_until(lambda: purchases_at_least(cluster, len(sent)), 60)
+        settle(cluster, len(sent))
         cluster.start_node(1)
     if point == "ingest.lost":
         cluster.wait_ready()
         cluster.act(Act(0.0, "freeze node", 0, True))
-        wait_until(lambda: "partitions" in cluster.log(1).read_text() and owns_all(cluster), 60)
+        wait_until(lambda: len(cluster.partitions_of(1)) == cluster.partitions, 60)
         cluster.act(Act(0.0, "freeze node", 0, False))
     feed(cluster, sent)
     wait_until(lambda: cluster.nodes[0].exit_code == -9, 60, what=f"{point} is reached")
