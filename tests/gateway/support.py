@@ -59,6 +59,9 @@ class MemoryLog:
         self._oldest: dict[UUID, int] = {}
         self._lock = threading.Lock()
 
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
     def append(self, student: UUID, event: str = "PURCHASE_CREATED", **data: Any) -> StoredFrame:
         with self._lock:
             events = self._events.setdefault(student, [])
@@ -160,7 +163,7 @@ class Gateway:
         **deps: Any,
     ) -> None:
         self.log = log or MemoryLog()
-        self.intake = RecordingIntake()
+        self.intake: Any = deps.pop("intake", None) or RecordingIntake()
         self.registry = CollectorRegistry()
         self.limits = limits or GatewayLimits(drain_s=0.2, read_retry_s=0.05, poll_s=0.1, down_grace_s=0.1)
         arguments: dict[str, Any] = {
