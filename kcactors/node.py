@@ -184,7 +184,7 @@ class _Node:
             degraded=tree.degraded,
             node_id=settings.node.id,
             dev=_dev_shop(settings, reads),
-            extra_routes=[*oversight.routes(), *ParkedRoutes(tree.desk).routes()],
+            extra_routes=[*oversight.routes(), *ParkedRoutes(tree.upkeep.desk).routes()],
         )
 
 

@@ -6,20 +6,15 @@ commits is brought out; ingest and gateway last up and first down, so that nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from prometheus_client import CollectorRegistry
 
 from actors.allocation.actor import Allocator
-from actors.audit.actor import Auditor
-from actors.audit.metrics import AuditMetrics
 from actors.doorbell import DoorbellPublisher
-from actors.hand import Hand
 from actors.ingest.actor import Ingest, IngestLimits
 from actors.ingest.breaker import BreakerLimits
 from actors.ingest.consumer import Membership, PaymentConsumer
@@ -29,9 +24,6 @@ from actors.intake import Intake
 from actors.ledger.actor import Ledger
 from actors.messages import ServeWaitlist, Write, Written
 from actors.metrics import PartitionMetrics, WorkMetrics
-from actors.parking.desk import Desk
-from actors.projections.actor import Projection, ProjectionLimits
-from actors.projections.metrics import ProjectionMetrics
 from actors.protocol.envelope import LoggedEvent
 from actors.protocol.outcome import Outcome, Settled
 from actors.publisher.announcer import Announcer, announcing
@@ -39,10 +31,10 @@ from actors.publisher.kafka import EventProducer
 from actors.publisher.librdkafka import LibrdkafkaProducer
 from actors.publisher.producer import Producer
 from actors.publisher.relay import Nudge, Relay, RelayLimits
-from actors.reconciler.actor import Reconciler, ReconcilerLimits
 from actors.store.connection import Connection
 from actors.student.actor import Student
 from kcactors.settings import Settings
+from kcactors.upkeep import Upkeep
 from supervision import (
     ActorDeadError,
     ActorRef,
@@ -58,8 +50,6 @@ from supervision import (
 
 DATABASE_BACKOFF = Backoff(initial_s=0.05, max_s=1.0)
 """Between tries of a batch while the database is away: short, because students wait on the other side."""
-LOOK_TIMEOUT_S = 60.0
-"""For one statement of an audit."""
 BROKER_BACKOFF = Backoff(initial_s=0.2, max_s=2.0)
 
 
@@ -83,9 +73,8 @@ class Tree:
         self._system = system
         self._roles = roles
         self._epoch = epoch
+        self._registry = registry
         self.metrics = WorkMetrics(registry)
-        self._audit_metrics = AuditMetrics(registry)
-        self._projection_metrics = ProjectionMetrics(registry)
         self.windows = Windows(_breaker(settings))
         registry.register(PartitionMetrics(self.windows.all, system.clock.monotonic))
         self._states: dict[str, bool] = {"redis": True}
@@ -131,11 +120,8 @@ class Tree:
         system.start_child(core, self.students.spec())
         if "ingest" in self._roles:
             self._start_ingest(core)
-        system.start_child(None, self._reconciler_spec(committed))
-        system.start_child(None, self._audit_spec())
-        if "projections" in self._roles:
-            self._start_projections(committed)
-        self.committed = committed
+        self.upkeep = Upkeep(self._settings, system, self._registry, committed)
+        self.upkeep.start(self.intake, self.allocator, self.metrics, projections="projections" in self._roles)
 
     def _connection(self, role: str) -> Connection:
         return Connection(self._settings.database.url, role, self._settings.connection)
@@ -271,98 +257,6 @@ class Tree:
 
         watch = ChildSpec("ingest-watch", lambda: IngestWatch(calls, restart, ingest.stuck_s), drain=False)
         self._system.start_child(core, watch)
-
-    def _reconciler_spec(self, committed: Callable[[Sequence[LoggedEvent]], None]) -> ChildSpec:
-        settings = self._settings.reconciler
-        limits = ReconcilerLimits(
-            interval_s=settings.interval_s,
-            payment_age_s=settings.payment_age_s,
-            allocation_age_s=settings.allocation_age_s,
-            batch_max=settings.batch_max,
-        )
-        return ChildSpec(
-            "reconciler",
-            lambda: Reconciler(
-                self._patient_connection("reconciler"),
-                self.intake,
-                self.allocator,
-                limits,
-                self.metrics,
-                committed,
-            ),
-            drain=False,
-            poison=PoisonPolicy(retries=1),
-        )
-
-    def _audit_spec(self) -> ChildSpec:
-        settings = self._settings
-        return ChildSpec(
-            "audit",
-            lambda: Auditor(
-                self._patient_connection("audit"), settings.audit, settings.retention, self._audit_metrics
-            ),
-            drain=False,
-            poison=PoisonPolicy(retries=1),
-        )
-
-    @contextmanager
-    def desk(self) -> Iterator[Desk]:
-        """Where operators deal with parked messages, on a connection of its own; for one thread."""
-        with self._connection("desk") as connection:
-            yield Desk(Hand(connection, self.committed))
-
-    def _patient_connection(self, role: str) -> Connection:
-        """For looks over whole tables, which nobody waits for."""
-        limits = msgspec.structs.replace(self._settings.connection, statement_timeout_s=LOOK_TIMEOUT_S)
-        return Connection(self._settings.database.url, role, limits)
-
-    def _start_projections(self, committed: Callable[[Sequence[LoggedEvent]], None]) -> None:
-        settings = self._settings
-        projections = self._system.start_child(None, supervisor("projections", []))
-        wanted = {"echo": "projection_echo"}
-        if settings.projections.sessions:
-            wanted["sessions"] = "projection_sessions"
-        for name, statement in wanted.items():
-            self._system.start_child(projections, self._projection_spec(name, statement, committed))
-
-    def _projection_spec(
-        self, name: str, statement: str, committed: Callable[[Sequence[LoggedEvent]], None]
-    ) -> ChildSpec:
-        kafka, projections = self._settings.kafka, self._settings.projections
-
-        broker, now = kafka.broker(), self._system.clock.monotonic
-        member = Membership(
-            topic=kafka.business_topic,
-            group_id=f"{kafka.group_id}-{name}",
-            client_id=f"{self._settings.node.id}-{name}",
-            drain_s=self._settings.ingest.drain_s,
-            fetch_wait_ms=kafka.fetch_wait_ms,
-            session_timeout_ms=kafka.session_timeout_ms,
-            poll_max_records=projections.batch_max,
-        )
-
-        def connect() -> PaymentConsumer:
-            return PaymentConsumer(broker, member, Windows(), now, ClientCalls(now))
-
-        def make() -> Projection:
-            return Projection(
-                name,
-                statement,
-                self._settings.node.id,
-                self._connection(name),
-                connect,
-                committed,
-                ProjectionLimits(poll_s=projections.poll_s, drain_s=self._settings.ingest.drain_s),
-                self._projection_metrics,
-            )
-
-        return ChildSpec(
-            name,
-            make,
-            drain=False,
-            stop_timeout_s=self._settings.ingest.drain_s + 4.0,
-            poison=PoisonPolicy(backoff=BROKER_BACKOFF),
-        )
 
 
 def refuse(name: str, message: Any, failure: Failure) -> None:

@@ -26,17 +26,17 @@ class AuditLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One question. ``mends`` says that ``--fix`` knows a safe answer to its findings."""
+    """One question, by the name of its statement. ``mends`` says that ``--fix`` knows a safe answer to its findings."""
 
     code: str
-    kind: str
+    query: str
     help: str
     mends: bool = False
 
     @property
-    def query(self) -> str:
-        """Name of its statement."""
-        return f"audit_{self.kind}"
+    def kind(self) -> str:
+        """Name of its findings."""
+        return self.query.removeprefix("audit_")
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -56,21 +56,21 @@ class Looked(msgspec.Struct, frozen=True):
 
 
 CHECKS = (
-    Check("A1", "payment_without_purchase", "captured payment, no purchase", mends=True),
-    Check("A2", "purchase_without_allocation", "paid purchase nobody allocates", mends=True),
-    Check("A3", "purchase_without_payment", "purchase whose payment was not captured"),
-    Check("A4", "mark_without_effect", "marked as processed, nothing stands", mends=True),
-    Check("A5", "missing_event", "change that no event tells of, or that does not leave", mends=True),
-    Check("A6", "lane_hole", "event numbers of a student with a hole"),
-    Check("A7", "echo_behind", "event that never came back from Kafka", mends=True),
-    Check("A8", "refund_sum", "refunds do not add up to the purchase"),
-    Check("A9", "disputed_access", "dispute that the purchase does not follow"),
-    Check("A10", "double_payment", "order paid more than once"),
-    Check("A11", "provider_differs", "provider's statement says otherwise"),
-    Check("A12", "parked_overdue", "parked message nobody dealt with"),
-    Check("A13", "lane_blocked", "student whose messages keep failing"),
-    Check("A14", "trainer_load", "trainer's load is not the allocations", mends=True),
-    Check("-", "conflict", "message that contradicts what stands"),
+    Check("A1", "audit_payment_without_purchase", "captured payment, no purchase", mends=True),
+    Check("A2", "audit_purchase_without_allocation", "paid purchase nobody allocates", mends=True),
+    Check("A3", "audit_purchase_without_payment", "purchase whose payment was not captured"),
+    Check("A4", "audit_mark_without_effect", "marked as processed, nothing stands", mends=True),
+    Check("A5", "audit_missing_event", "change that no event tells of, or that does not leave", mends=True),
+    Check("A6", "audit_lane_hole", "event numbers of a student with a hole"),
+    Check("A7", "audit_echo_behind", "event that never came back from Kafka", mends=True),
+    Check("A8", "audit_refund_sum", "refunds do not add up to the purchase"),
+    Check("A9", "audit_disputed_access", "dispute that the purchase does not follow"),
+    Check("A10", "audit_double_payment", "order paid more than once"),
+    Check("A11", "audit_provider_differs", "provider's statement says otherwise"),
+    Check("A12", "audit_parked_overdue", "parked message nobody dealt with"),
+    Check("A13", "audit_lane_blocked", "student whose messages keep failing"),
+    Check("A14", "audit_trainer_load", "trainer's load is not the allocations", mends=True),
+    Check("-", "audit_conflict", "message that contradicts what stands"),
 )
 """All checks, in the order of the table that an operator sees. The last is found by the transaction itself."""
 

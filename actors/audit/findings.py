@@ -37,11 +37,6 @@ def record(connection: Connection, looked: Looked, mended: Sequence[str] = ()) -
     connection.run("audit_record", values)
 
 
-def mending(connection: Connection, kind: str, subjects: Sequence[str]) -> None:
-    """Say that these were brought again, so that their end is called ``fixed``."""
-    connection.run("audit_mending", {"kind": kind, "subjects": list(subjects)})
-
-
 def open_findings(connection: Connection) -> list[OpenFindings]:
     """The open findings by kind, also of kinds that no check here looks for."""
     return [OpenFindings(*row) for row in connection.rows("audit_open")]

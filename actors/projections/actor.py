@@ -23,6 +23,8 @@ from supervision import Actor, DependencyUnavailable
 logger = logging.getLogger(__name__)
 
 CYCLE = "cycle"
+PROJECTIONS = {"echo": "projection_echo", "sessions": "projection_sessions"}
+"""Name of a projection to the statement that brings it forward."""
 SEEN_EVERY_S = 5.0
 CONTENDED_TRIES = 5
 
@@ -53,7 +55,7 @@ class Projection(Actor):
 
     Args:
         name: of the consumer, as it stands in ``consumer_lane``.
-        statement: takes ``[{student_id, seq}]`` as JSON; returns the events that it logged, or nothing.
+        statement: one of :data:`PROJECTIONS`; takes ``[{student_id, seq}]`` as JSON; returns the events that it logged, or nothing.
         member: the node, as it stands in ``consumer_member``.
         connect: makes the consumer; raises :class:`BrokerAway`.
         committed: told of every event that a projection logged. Must not block.
