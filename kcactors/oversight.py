@@ -71,9 +71,7 @@ class Oversight:
             )
         )
         registry.register(self._dashboard.collector("kcactors_"))
-        self._outbox = Gauge(
-            "kcactors_outbox_oldest_seconds", "Age of the oldest event that Kafka has not", registry=registry
-        )
+        self._outbox = outbox_gauge(registry)
         self._figures = Figures(
             node=node,
             version=_version(),
@@ -121,6 +119,13 @@ class Oversight:
             return None
 
         return ask
+
+
+def outbox_gauge(registry: CollectorRegistry) -> Gauge:
+    """Asked with every report."""
+    return Gauge(
+        "kcactors_outbox_oldest_seconds", "Age of the oldest event that Kafka has not", registry=registry
+    )
 
 
 def _version() -> str:

@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import jinja2
 from markupsafe import Markup
 
 from actors.cluster.report import totals
 from actors.cluster.reporter import Cluster
-from actors.store.overview import Overview
 from gateway.ports import READ_TROUBLE
 from supervision.dashboard import Refused, View
 from supervision.dashboard.page import render
 
 DOUBLED_EVERY_S: Final = 60.0
 DOUBLED_TIMEOUT_S: Final = 4.0
+
+
+class Doubles(Protocol):
+    """Who can be asked for effects that stand twice; see :class:`actors.store.overview.Overview`."""
+
+    async def doubled(self) -> int:
+        """Their number. May raise one of :data:`gateway.ports.READ_TROUBLE`."""
+        ...
 
 
 class DuplicatesPage:
@@ -30,12 +37,12 @@ class DuplicatesPage:
     def __init__(
         self,
         cluster: Cluster,
-        overview: Overview,
+        doubles: Doubles,
         env: jinja2.Environment,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster = cluster
-        self._overview = overview
+        self._doubles = doubles
         self._env = env
         self._now = now
         self._doubled: int | None = None
@@ -58,7 +65,7 @@ class DuplicatesPage:
             self._asked_s = self._now()
             try:
                 async with asyncio.timeout(DOUBLED_TIMEOUT_S):
-                    self._doubled = await self._overview.doubled()
+                    self._doubled = await self._doubles.doubled()
             except READ_TROUBLE:
                 self._doubled = None
         return self._doubled

@@ -87,6 +87,9 @@ class Tree:
             self.ledgers[1].tell(f"payment {n}")
         self.ledgers[0].tell("away")
         wait_until(lambda: self.ledgers[0].cell.lane_waits and self.parked)
+        poisoned = wait_until(lambda: self.students.ref(STUDENT))
+        assert poisoned is not None
+        wait_until(lambda: poisoned.cell.restarts == 2 and poisoned.cell.behaviour is not None)
 
 
 async def verify(token: str) -> Operator:

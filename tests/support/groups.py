@@ -66,6 +66,7 @@ GROUPS = (
     Group("kafka", "the in-memory Kafka broker", _server(librdkafka.library), ("kafka_broker",)),
     Group("node_js", "Node.js", lambda: None if shutil.which("node") else "Node.js is not installed"),
     Group("browser", "a browser", _no_browser),
+    Group("promtool", "promtool", lambda: None if shutil.which("promtool") else "promtool is not installed"),
     Group("real_kafka", "Apache Kafka on Java", _no_java, ("apache_kafka", "apache_trio")),
     Group("chaos", "more time than `make test` has: `make chaos`", lambda: None, on_demand=True),
     Group("soak", "more time than `make test` has: `make soak`", lambda: None, on_demand=True),
