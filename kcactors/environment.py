@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -106,9 +107,10 @@ class Reader:
             raise WrongSettings(self._problems)
 
 
-def variables(kind: type[msgspec.Struct], section: str) -> list[Variable]:
-    """Lists the variables that fill a group, in the order of its fields."""
-    return [_variable(field, section) for field in msgspec.structs.fields(kind)]
+@cache
+def variables(kind: type[msgspec.Struct], section: str) -> tuple[Variable, ...]:
+    """The variables that fill a group, in the order of its fields."""
+    return tuple(_variable(field, section) for field in msgspec.structs.fields(kind))
 
 
 def _variable(field: msgspec.structs.FieldInfo, section: str) -> Variable:

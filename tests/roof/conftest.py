@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from kcactors.child import ChildNode
 from kcactors.embedded.ports import candidates
@@ -11,6 +12,11 @@ from tests.support.kafka import PARTITIONS
 
 JWT_SECRET = "roof-jwt-secret-of-32-characters-and-more"
 WEBHOOK_SECRET = "roof-webhook-secret"
+
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 
 def pytest_configure(config: pytest.Config) -> None:
