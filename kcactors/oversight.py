@@ -19,6 +19,7 @@ from actors.store.overview import Overview
 from actors.store.reads import Reads
 from gateway.panels.cluster import ClusterPage, cluster_route
 from gateway.panels.duplicates import DuplicatesPage
+from gateway.panels.parked import ParkedPage
 from gateway.supervision import SupervisionDeps, dashboard_of, operator_by, routes_of
 from gateway.tokens import TokenVerifier
 from kcactors.settings import Settings
@@ -67,6 +68,7 @@ class Oversight:
                 panels=[
                     ClusterPage(self._cluster, env, node),
                     DuplicatesPage(self._cluster, self._overview, env),
+                    ParkedPage(tree.upkeep.desk, env),
                 ],
             )
         )
