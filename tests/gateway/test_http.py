@@ -29,6 +29,12 @@ HOOK = "/api/v1/webhooks/kc"
 
 
 @pytest.fixture
+def steady_http(steady):
+    with httpx2.Client(base_url=steady.url, timeout=10) as client:
+        yield client
+
+
+@pytest.fixture
 def http(gateway):
     with httpx2.Client(base_url=gateway.url, timeout=10) as client:
         yield client
@@ -64,16 +70,16 @@ def test_a_signed_payment_is_answered_when_it_stands(gateway, http):
 
 
 @pytest.mark.parametrize("secret", [WEBHOOK_SECRET, OLD_WEBHOOK_SECRET])
-def test_every_secret_of_a_rotation_is_good(http, secret):
-    assert post(http, msgspec.json.encode(payment(uuid4())), secret=secret).status_code == 200
+def test_every_secret_of_a_rotation_is_good(steady_http, secret):
+    assert post(steady_http, msgspec.json.encode(payment(uuid4())), secret=secret).status_code == 200
 
 
-def test_a_header_may_carry_several_signatures(http):
+def test_a_header_may_carry_several_signatures(steady_http):
     body = msgspec.json.encode(payment(uuid4()))
     now = int(time.time())
     good = sign(WEBHOOK_SECRET, body, now).partition(",")[2]
     header = f"t={now},v1={'0' * 64},{good}"
-    assert http.post(HOOK, content=body, headers={"KC-Signature": header}).status_code == 200
+    assert steady_http.post(HOOK, content=body, headers={"KC-Signature": header}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -97,15 +103,15 @@ def test_a_signature_header_that_is_none_is_refused(gateway, http, header):
 
 
 @pytest.mark.parametrize("offset_s", [-301, 301])
-def test_a_signature_from_another_time_is_refused(http, offset_s):
+def test_a_signature_from_another_time_is_refused(steady_http, offset_s):
     body = msgspec.json.encode(payment(uuid4()))
-    problem(post(http, body, at=int(time.time()) + offset_s), 400, "bad_signature")
+    problem(post(steady_http, body, at=int(time.time()) + offset_s), 400, "bad_signature")
 
 
-def test_a_changed_body_is_refused(http):
+def test_a_changed_body_is_refused(steady_http):
     body = msgspec.json.encode(payment(uuid4()))
     signature = sign(WEBHOOK_SECRET, body, int(time.time()))
-    answer = http.post(HOOK, content=body + b" ", headers={"KC-Signature": signature})
+    answer = steady_http.post(HOOK, content=body + b" ", headers={"KC-Signature": signature})
     problem(answer, 400, "bad_signature")
 
 
@@ -119,8 +125,8 @@ def test_what_does_not_decode_is_parked_and_the_field_named(gateway, http):
     assert event_id == msgspec.json.decode(raw)["event_id"]
 
 
-def test_a_provider_without_secrets_is_unknown(http):
-    problem(http.post("/api/v1/webhooks/stripe", content=b"{}"), 404, "unknown_provider")
+def test_a_provider_without_secrets_is_unknown(steady_http):
+    problem(steady_http.post("/api/v1/webhooks/stripe", content=b"{}"), 404, "unknown_provider")
 
 
 def test_a_body_that_says_it_is_too_long_is_refused_before_it_is_read(redis_url):
@@ -178,41 +184,45 @@ async def test_more_webhooks_than_may_wait_are_refused(redis_url):
 
 @pytest.mark.parametrize("route", ["learning", "home", "events", "stream"])
 class TestWhoMayRead:
-    def test_nobody_without_a_token(self, http, route):
-        answer = http.get(f"/api/v1/students/{uuid4()}/{route}")
+    def test_nobody_without_a_token(self, steady_http, route):
+        answer = steady_http.get(f"/api/v1/students/{uuid4()}/{route}")
         problem(answer, 401, "no_token")
         assert answer.headers["www-authenticate"].startswith("Bearer")
 
-    def test_no_expired_token(self, http, route):
+    def test_no_expired_token(self, steady_http, route):
         student = uuid4()
-        answer = http.get(f"/api/v1/students/{student}/{route}", headers=bearer(student, ttl_s=-5))
+        answer = steady_http.get(f"/api/v1/students/{student}/{route}", headers=bearer(student, ttl_s=-5))
         problem(answer, 401, "token_expired")
 
-    def test_no_forged_token(self, http, route):
+    def test_no_forged_token(self, steady_http, route):
         student = uuid4()
         forged = bearer(student, secret="another secret that is long enough too")
-        problem(http.get(f"/api/v1/students/{student}/{route}", headers=forged), 401, "invalid_token")
+        problem(steady_http.get(f"/api/v1/students/{student}/{route}", headers=forged), 401, "invalid_token")
 
-    def test_no_token_without_an_end(self, http, route):
+    def test_no_token_without_an_end(self, steady_http, route):
         student = uuid4()
         endless = jwt.encode(
             {"sub": str(student)}, "a secret of the tests, and long enough for HS256", algorithm="HS256"
         )
-        answer = http.get(
+        answer = steady_http.get(
             f"/api/v1/students/{student}/{route}", headers={"authorization": f"Bearer {endless}"}
         )
         problem(answer, 401, "invalid_token")
 
-    def test_no_other_student(self, http, route):
-        problem(http.get(f"/api/v1/students/{uuid4()}/{route}", headers=bearer(uuid4())), 403, "not_yours")
+    def test_no_other_student(self, steady_http, route):
+        problem(
+            steady_http.get(f"/api/v1/students/{uuid4()}/{route}", headers=bearer(uuid4())), 403, "not_yours"
+        )
 
-    def test_no_other_role(self, http, route):
-        answer = http.get(f"/api/v1/students/{uuid4()}/{route}", headers=bearer(uuid4(), role="teacher"))
+    def test_no_other_role(self, steady_http, route):
+        answer = steady_http.get(
+            f"/api/v1/students/{uuid4()}/{route}", headers=bearer(uuid4(), role="teacher")
+        )
         problem(answer, 403, "not_yours")
 
 
-def test_an_operator_reads_any_student(http):
-    answer = http.get(f"/api/v1/students/{uuid4()}/learning", headers=bearer(None, role="operator"))
+def test_an_operator_reads_any_student(steady_http):
+    answer = steady_http.get(f"/api/v1/students/{uuid4()}/learning", headers=bearer(None, role="operator"))
     assert answer.status_code == 200
 
 
@@ -228,10 +238,12 @@ def test_learning_is_never_older_than_asked(gateway, http):
 
 
 @pytest.mark.parametrize("text", ["x", "-1", "1.5", str(2**53), "", "٣"])
-def test_a_number_that_is_none_is_refused(http, text):
+def test_a_number_that_is_none_is_refused(steady_http, text):
     student = uuid4()
     for route, name in [("learning", "min_seq"), ("events", "after")]:
-        answer = http.get(f"/api/v1/students/{student}/{route}", params={name: text}, headers=bearer(student))
+        answer = steady_http.get(
+            f"/api/v1/students/{student}/{route}", params={name: text}, headers=bearer(student)
+        )
         assert name in problem(answer, 400, "bad_parameter")["detail"]
 
 
@@ -327,22 +339,22 @@ def test_metrics_parse(gateway, http):
     assert gateway.count("kcactors_webhook_total", provider="kc", answer="created") == 1
 
 
-def test_errors_of_routing_are_problems(http):
-    problem(http.get("/nowhere"), 404, "not_found")
-    problem(http.put("/healthz"), 405, "method_not_allowed")
-    problem(http.get("/ws"), 426, "upgrade_required")
-    problem(http.get("/api/v1/students/not-a-uuid/learning"), 404, "not_found")
+def test_errors_of_routing_are_problems(steady_http):
+    problem(steady_http.get("/nowhere"), 404, "not_found")
+    problem(steady_http.put("/healthz"), 405, "method_not_allowed")
+    problem(steady_http.get("/ws"), 426, "upgrade_required")
+    problem(steady_http.get("/api/v1/students/not-a-uuid/learning"), 404, "not_found")
 
 
-def test_every_answer_is_safe_to_show(http):
+def test_every_answer_is_safe_to_show(steady_http):
     for path in ("/healthz", "/nowhere"):
-        headers = http.get(path).headers
+        headers = steady_http.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in headers["content-security-policy"]
 
 
-def test_the_page_is_open_and_locked_down(http):
-    first, second = (http.get(f"/students/{uuid4()}") for _ in range(2))
+def test_the_page_is_open_and_locked_down(steady_http):
+    first, second = (steady_http.get(f"/students/{uuid4()}") for _ in range(2))
     assert first.status_code == 200
     policy = first.headers["content-security-policy"]
     nonce = policy.partition("'nonce-")[2].partition("'")[0]
@@ -351,9 +363,9 @@ def test_the_page_is_open_and_locked_down(http):
     assert nonce not in second.text
 
 
-def test_assets_are_revalidated(http):
-    first = http.get("/assets/kcactors.js")
+def test_assets_are_revalidated(steady_http):
+    first = steady_http.get("/assets/kcactors.js")
     assert first.headers["content-type"].startswith("text/javascript")
-    again = http.get("/assets/kcactors.js", headers={"if-none-match": first.headers["etag"]})
+    again = steady_http.get("/assets/kcactors.js", headers={"if-none-match": first.headers["etag"]})
     assert again.status_code == 304
-    problem(http.get("/assets/..%2Fapp.py"), 404, "not_found")
+    problem(steady_http.get("/assets/..%2Fapp.py"), 404, "not_found")
