@@ -18,6 +18,7 @@ from tests.chaos.cluster import COURSES, Cluster, Feeder, wait_for
 from tests.chaos.faults import Act, draw
 
 SETTLE_S = 120.0
+CALM_S = 3.0
 POISON_EVERY = 500
 
 
@@ -131,12 +132,15 @@ def heal(cluster: Cluster) -> None:
 
 
 def settle(cluster: Cluster, payments: int) -> None:
-    """Wait until all is done, or until nothing has happened for `SETTLE_S`; the audit says what is missing then."""
+    """Wait until all is done, or until nothing has happened for `SETTLE_S`; the audit says what is missing then.
+
+    Views that follow the log write events of their own, so that "done" has to last for `CALM_S`.
+    """
     last: tuple[int, ...] = ()
     changed_s = time.monotonic()
     while time.monotonic() - changed_s < SETTLE_S:
-        state = (_count(cluster), _open(cluster), behind(cluster.kafka))
-        if state == (payments, 0, 0):
+        state = (_count(cluster), _open(cluster), behind(cluster.kafka), _events(cluster))
+        if state == last and state[:3] == (payments, 0, 0) and time.monotonic() - changed_s > CALM_S:
             return
         if state != last:
             last, changed_s = state, time.monotonic()
@@ -145,6 +149,10 @@ def settle(cluster: Cluster, payments: int) -> None:
 
 def _count(cluster: Cluster) -> int:
     return int(_ask(cluster, "select count(*) from purchase"))
+
+
+def _events(cluster: Cluster) -> int:
+    return int(_ask(cluster, "select count(*) from event"))
 
 
 def _open(cluster: Cluster) -> int:

@@ -42,6 +42,7 @@ def test_a_topic_that_is_not_there_is_not_made_by_asking(apache_kafka):
     assert missing_topics(apache_kafka.broker, ["nobody-made-it"]) == ["nobody-made-it"]
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(180)
 def test_three_brokers_lose_one_and_keep_every_record(apache_trio):
     topic = f"t-{uuid.uuid4().hex}"
