@@ -55,7 +55,8 @@ class Projection(Actor):
 
     Args:
         name: of the consumer, as it stands in ``consumer_lane``.
-        statement: one of :data:`PROJECTIONS`; takes ``[{student_id, seq}]`` as JSON; returns the events that it logged, or nothing.
+        statement: one of :data:`PROJECTIONS`: takes ``[{student_id, seq}]`` as JSON, and returns the events that it
+            logged, or nothing.
         member: the node, as it stands in ``consumer_member``.
         connect: makes the consumer; raises :class:`BrokerAway`.
         committed: told of every event that a projection logged. Must not block.

@@ -8,6 +8,7 @@ import pytest
 from actors.hand import Action, Hand
 from actors.protocol.payments import PaymentRefunded, PaymentSucceeded
 from actors.store.connection import Connection
+from tests.node.conftest import house  # noqa: F401 - a fixture for the tests here
 
 COURSE, EMPTY_COURSE = uuid.uuid4(), uuid.uuid4()
 TRAINERS = [uuid.uuid4(), uuid.uuid4()]

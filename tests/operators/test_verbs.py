@@ -302,7 +302,7 @@ def test_a_parked_message_is_discarded_with_a_reason(world, command):
     row_id = park(world, "decode")
     assert command("parked", "discard", row_id, "--reason", " ")[0] == 2
     assert command("parked", "discard", row_id, "--reason", "a test of the provider's")[0] == 0
-    code, out, _ = command("parked", "list", "--state", "discarded", "--json")
+    _, out, _ = command("parked", "list", "--state", "discarded", "--json")
     assert [row["resolution"] for row in out["parked"]] == ["a test of the provider's"]
     assert command("parked", "discard", row_id, "--reason", "again")[0] == 2
     assert command("parked", "show", row_id + 1)[0] == 2
@@ -337,6 +337,9 @@ def test_retention_takes_what_is_old_and_no_audit_misses_it(world, command):
     assert [line["code"] for line in out["checks"] if line["open"]] == ["A4"]
     code, out, _ = command("retention", "--apply", "--json")
     assert (code, out["inbox"], out["events"]) == (0, 0, 0)
+    assert world.pay(world.plain, "p1").outcome == "exists"
+    assert world.types(world.plain) == []
+    assert world.hand.connection.rows("heal_purchases", (0, 10)) == []
     # the lane goes on where it was
     world.pay(world.plain, "later")
     assert world.types(world.plain)[0][0] > 1

@@ -107,7 +107,9 @@ begin
             left join lateral (select true as told from event e
                 where e.purchase_id = p.purchase_id and e.type = 'COURSE_ACCESS_GRANTED' limit 1) granted on true
             cross join lateral (select (a.allocation_id is null and p.status in ('paid', 'partly_refunded', 'on_hold'))
-                or created.told is null or (a.status = 'allocated' and granted.told is null)) as h (half)
+                -- what retention took from the log was told
+                or (p.created_at >= (select events_since from service)
+                    and (created.told is null or (a.status = 'allocated' and granted.told is null)))) as h (half)
             where m.purchase_id <> all (refused) and m.purchase_id <> all (born);
         verdicts := verdicts || coalesce(more, '{}');
     end if;
