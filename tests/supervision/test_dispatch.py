@@ -188,7 +188,7 @@ def test_a_stopped_actor_and_its_cell_are_freed_without_the_collector(make_syste
         behaviour = _behaviour_of(router, "k")
         wait_until(lambda: router.active == 0, PATIENCE_S)
         # The directory still has it in its list of new ones until the next look.
-        router.fresh()
+        router.roster.fresh()
         wait_until(lambda: behaviour() is None, PATIENCE_S)
     finally:
         gc.enable()

@@ -1,6 +1,7 @@
 """Where supervision.Actor differs from pykka.ThreadingActor on purpose; the README lists each with its reason."""
 
 import threading
+from typing import Any
 
 import pykka
 import pytest
@@ -50,7 +51,7 @@ def test_an_ask_that_races_the_end_always_gets_an_answer():
     """Pykka leaves a future unset for ever when the put comes between its drain and the end of the actor."""
     for _ in range(200):
         ref = Plain.start()
-        futures = []
+        futures: list[Any] = []
         start = threading.Barrier(2)
 
         def ask(ref=ref, futures=futures, start=start):
