@@ -172,6 +172,28 @@ def token(
     print(tokens.token(student=student, operator=operator, ttl_s=ttl))
 
 
+@app.command()
+def top(
+    target: Annotated[
+        str | None, Option(metavar="URL", help="A node; default: the one on this machine at PORT.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, Option(help="An operator's token; default: minted with the configured secret.")
+    ] = None,
+    order: Annotated[str, Option(help="Of the actors: oldest, depth or restarts.")] = "oldest",
+    every: Annotated[float, Option(min=0.5, max=60, metavar="SECONDS", help="Between two looks.")] = 2.0,
+    once: Annotated[bool, Option("--once", help="Look once, as in a pipe.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Actor health of the cluster in the terminal, until Ctrl-C."""
+    from kcactors.verbs import top as verb
+
+    output = Output(as_json=as_json)
+    raise typer.Exit(
+        verb.top(output, target=target, token_file=token_file, order=order, every_s=every, once=once)
+    )
+
+
 def run(arguments: list[str]) -> int:
     """Runs one command and returns its exit code; every error has been told on standard error by then."""
     try:
