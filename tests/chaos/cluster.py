@@ -178,11 +178,11 @@ class Cluster:
     def _hurt_broker(self, act: Act) -> None:
         broker = self.kafka.ids[act.number]
         if not act.begins:
-            self.kafka.start_broker(broker, wait=False)
-        elif act.kind == "kill broker":
-            self.kafka.kill_broker(broker)
-        else:
             self.kafka.stop_broker(broker)
+            self.kafka.start_broker(broker, wait=False)
+        else:
+            # Not waited for: it hands its partitions over while the storm goes on.
+            self.kafka.signal_broker(broker, signal.SIGKILL if act.kind == "kill broker" else signal.SIGTERM)
 
     def _hurt_postgres(self, act: Act) -> None:
         if not act.begins:

@@ -108,8 +108,12 @@ class ApacheKafka:
         if wait:
             self._wait(number)
 
+    def signal_broker(self, number: int, what: signal.Signals) -> None:
+        """Deliver a signal and do not wait for what comes of it."""
+        self._running[number].send(what)
+
     def stop_broker(self, number: int) -> None:
-        """SIGTERM: it hands its leaderships over first."""
+        """SIGTERM: it hands its leaderships over first. Harmless when it has ended."""
         self._running.pop(number).stop(timeout_s=8.0)
 
     def kill_broker(self, number: int) -> None:
