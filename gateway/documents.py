@@ -51,7 +51,7 @@ class Operation(NamedTuple):
 
 
 SEQ_QUERY: Final = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
-READ_FAILS: Final[dict[int, type | str | None]] = {400: None, 401: None, 403: None, 503: None}
+READ_FAILS: Final[dict[int, type | str | None]] = {400: None, 401: None, 403: None, 404: None, 503: None}
 STUDENT: Final = "/api/v1/students/{student_id}"
 
 OPERATIONS: Final = (
@@ -78,7 +78,7 @@ OPERATIONS: Final = (
         STUDENT + "/events",
         "events",
         "The event log after a place; with `wait` a long poll.",
-        {200: EventsPage, 410: None, 429: None, **READ_FAILS},
+        {200: EventsPage, 409: None, 429: None, **READ_FAILS},
         {
             "after": ("events after this one", SEQ_QUERY),
             "wait": (

@@ -126,7 +126,7 @@ def _refuse_void(after: int, page: LogPage) -> None:
 
 def _void(reason: str, epoch: str, head: int, oldest: int) -> Problem:
     detail = "Read the learning view and go on from its as_of_seq."
-    return Problem(410, f"cursor_{reason}", detail, extra={"epoch": epoch, "head": head, "oldest": oldest})
+    return Problem(409, f"cursor_{reason}", detail, extra={"epoch": epoch, "head": head, "oldest": oldest})
 
 
 def _number(request: Request, name: str, default: int, least: int, most: int) -> int:

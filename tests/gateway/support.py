@@ -102,7 +102,15 @@ class MemoryLog:
 
     async def home(self, student_id: UUID) -> bytes:
         self._answer()
-        return b'{"courses":0}'
+        view = {
+            "student_id": student_id,
+            "as_of_seq": self.head(student_id),
+            "epoch": self.current_epoch,
+            "counts": {"courses": 0, "purchases": 0, "waitlisted": 0, "sessions_left": 0},
+            "newest_purchase": None,
+            "next_session": None,
+        }
+        return msgspec.json.encode(view)
 
     async def events_after(self, student_id: UUID, after: int, limit: int) -> StoredPage:
         self._answer()

@@ -270,12 +270,12 @@ def test_a_cursor_that_cannot_go_on_is_told_so(gateway, http):
     gateway.log.forget_before(student, 4)
     url = f"/api/v1/students/{student}/events"
     assert (
-        problem(http.get(url, params={"after": 2}, headers=bearer(student)), 410, "cursor_expired")["oldest"]
+        problem(http.get(url, params={"after": 2}, headers=bearer(student)), 409, "cursor_expired")["oldest"]
         == 4
     )
     assert http.get(url, params={"after": 3}, headers=bearer(student)).json()["events"][0]["seq"] == 4
     assert (
-        problem(http.get(url, params={"after": 6}, headers=bearer(student)), 410, "cursor_ahead")["head"] == 5
+        problem(http.get(url, params={"after": 6}, headers=bearer(student)), 409, "cursor_ahead")["head"] == 5
     )
 
 
