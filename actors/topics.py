@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 
@@ -17,6 +18,7 @@ from kafka.errors import (
 
 from actors.broker import Broker
 
+LOOK_S = 0.1
 _EXPLICIT_REPLICATION_BELOW = (2, 4)
 
 
@@ -74,6 +76,11 @@ def ensure_topics(
             except KafkaError as error:
                 raise TopicRefused(f"{name}: {error}") from error
         absent = _missing(admin, partitions)
+        # Each look may ask another broker, and not every broker knows a new topic at once.
+        deadline_s = time.monotonic() + timeout_s
+        while absent and time.monotonic() < deadline_s:
+            time.sleep(LOOK_S)
+            absent = _missing(admin, partitions)
     if absent:
         raise TopicRefused(f"still missing: {', '.join(absent)}")
     return created

@@ -132,6 +132,11 @@ class ApacheKafka:
     def create_topic(self, name: str, partitions: int) -> None:
         ensure_topics(self.broker, {name: partitions}, replication=min(3, len(self._ids)))
 
+    def grow_topic(self, name: str, partitions: int) -> None:
+        """Give a topic more partitions."""
+        with contextlib.closing(KafkaAdminClient(bootstrap_servers=self.bootstrap.split(","))) as admin:
+            admin.create_partitions({name: partitions})
+
     def delete_topic(self, name: str) -> None:
         with contextlib.closing(KafkaAdminClient(bootstrap_servers=self.bootstrap.split(","))) as admin:
             admin.delete_topics([name])
