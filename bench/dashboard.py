@@ -142,10 +142,14 @@ class Office:
 
 
 def handled_per_s(router: Router, seconds: float) -> float:
-    """Tell for so long, wait until all of it is handled; every message counts exactly once."""
+    """Messages for each second of this process's processor time, the dashboard's own included.
+
+    Tells for so long and waits until all of it is handled. Processor time, because on a busy machine the clock tells
+    what others do; the loop sleeps while it waits, so what is spent is the work.
+    """
     keys = [str(number) for number in range(ACTIVE)]
     before, told = Counter.total, 0
-    begun_s = time.monotonic()
+    begun_s, spent_s = time.monotonic(), time.process_time()
     while time.monotonic() - begun_s < seconds:
         for key in keys:
             router.tell(key, 1)
@@ -154,7 +158,7 @@ def handled_per_s(router: Router, seconds: float) -> float:
             time.sleep(0.0005)
     while Counter.total - before < told:
         time.sleep(0.0005)
-    return told / (time.monotonic() - begun_s)
+    return told / (time.process_time() - spent_s)
 
 
 def measure(*, quick: bool = False) -> list[Row]:
@@ -200,18 +204,18 @@ def measure(*, quick: bool = False) -> list[Row]:
         return statistics.median(ours / none for ours, none in zip(rates[kind], rates["none"], strict=True))
 
     return [
-        row(f"messages, no dashboard, {actors:,} actors", statistics.median(rates["none"]), "msg/s"),
+        row(f"messages, no dashboard, {actors:,} actors", statistics.median(rates["none"]), "msg/cpu-s"),
         row(
             "messages, dashboard closed",
             statistics.median(rates["closed"]),
-            "msg/s",
+            "msg/cpu-s",
             "no dashboard",
             pairs("closed"),
         ),
         row(
             "messages, dashboard open",
             statistics.median(rates["open"]),
-            "msg/s",
+            "msg/cpu-s",
             "no dashboard",
             pairs("open"),
         ),

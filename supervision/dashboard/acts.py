@@ -12,7 +12,7 @@ from supervision.future import as_asyncio
 from supervision.ref import ActorRef
 from supervision.system import System
 
-SETTLED_S: Final = 2.0
+SETTLED_S: Final = 5.0
 """How long an answer waits for the act to show. A stuck actor acts on it when its turn ends."""
 
 ACTS: Final = {

@@ -33,7 +33,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-dev-shm-usage",
 ]
-WAIT_MS = 20_000
+WAIT_MS = 60_000
 PAGES = {
     "cluster": "/cluster",
     "duplicates": "/duplicates",
