@@ -82,8 +82,12 @@ class Roll:
                 heard[node] = report, now_s
         self._heard = heard
 
+    def own(self, report: NodeReport, now_s: float) -> None:
+        """Take this node's own report, which needs no board."""
+        self._heard = {**self._heard, report.id: (report, now_s)}
+
     def seen(self, now_s: float) -> list[Seen]:
-        """Every node, by name."""
+        """Every node, by name, as of the moment when the board was last read."""
         return [
             Seen(report, _judged(report, now_s - heard_s), max(0.0, now_s - heard_s))
             for _, (report, heard_s) in sorted(self._heard.items())

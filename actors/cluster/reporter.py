@@ -38,9 +38,13 @@ class Cluster:
         self._roll.hear(reports, now_s, wall)
         self.heard_s = now_s
 
+    def own(self, report: NodeReport) -> None:
+        """Take this node's own report."""
+        self._roll.own(report, self._now())
+
     def seen(self) -> list[Seen]:
-        """Every node, by name."""
-        return self._roll.seen(self._now())
+        """Every node, by name. While the board is away nobody's silence is counted: it may be ours."""
+        return self._roll.seen(self.heard_s if self.heard_s is not None else self._now())
 
     @property
     def board_away(self) -> bool:
@@ -77,6 +81,7 @@ class Reporter(Actor):
     def on_receive(self, message: object) -> None:
         """Pin, read, pass on."""
         own = self._own = self._figures()
+        self._cluster.own(own)
         try:
             pinned = self._board.pin(BOARD, own.id, msgspec.json.encode(own), KEPT_S)
         except DoorbellAway as error:
