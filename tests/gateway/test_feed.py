@@ -241,7 +241,7 @@ def test_a_sync_replays_and_says_when_it_is_done():
 ACTIONS = st.one_of(
     st.tuples(st.just("commit"), st.integers(1, 3), st.sampled_from(["ring", "lose", "late", "twice"])),
     st.tuples(st.just("late_ring"), st.integers(0, 5), st.just("")),
-    st.tuples(st.just("read"), st.integers(0, 3), st.just("")),
+    st.tuples(st.just("read"), st.integers(0, 3), st.sampled_from(["", "sync"])),
     st.tuples(st.just("take"), st.integers(1, 5), st.just("")),
     st.tuples(st.just("check"), st.just(0), st.just("")),
     st.tuples(st.just("sync"), st.integers(0, 4), st.just("")),
@@ -274,12 +274,14 @@ class Unruly:
         if self.late:
             self.feed.on_ring(ring(self.late.pop(number % len(self.late))))
 
-    def read(self, number: int, _how: str) -> None:
+    def read(self, number: int, how: str) -> None:
         if self.feed.need is not Need.PAGE:
             self.world.read()
             return
         page = self.world.page(self.feed.last)
         self.commit(number, "ring")
+        if how == "sync":
+            self.sync(number, "")
         self.feed.on_page(page)
 
     def take(self, number: int, _how: str = "") -> None:
@@ -320,3 +322,14 @@ def test_each_event_once_and_in_order_whatever_rings(start, cursor, actions):
         assert seq <= seen + 1, unruly.wire
         seen = max(seen, seq)
     assert seen == unruly.world.head
+
+
+def test_a_page_that_was_asked_for_before_a_sync_brings_nothing_twice():
+    world = live(3)
+    world.head = 7
+    world.feed.on_tail("e1", 7, "tail")
+    page = world.page(3, limit=4)
+    world.feed.sync(Position("e1", 5))
+    world.feed.on_page(page)
+    world.settle()
+    assert world.got == [6, 7]
