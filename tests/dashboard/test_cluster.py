@@ -94,7 +94,7 @@ def test_while_the_board_is_away_nobody_is_called_lost():
     assert cluster.board_away
     assert {seen.report.id: seen.state for seen in cluster.seen()} == {"a:1": "degraded", "b:1": "up"}
     now[0] = 601.0
-    cluster.hear({"a:1": report(beat=2), "b:1": report("b:1", at=1000.0)}, 1601.0)
+    cluster.hear({"a:1": report(beat=3), "b:1": report("b:1", at=1000.0)}, 1601.0)
     assert {seen.report.id: seen.state for seen in cluster.seen()} == {"a:1": "up", "b:1": "lost"}
 
 
