@@ -32,7 +32,8 @@ dev: $(READY) ## embedded servers and a node, until Ctrl-C
 bench: $(READY) ## measure; GROUP=name for one group; tables here, all in bench/results/latest.json
 	@$(BIN)/python -m bench $(if $(GROUP),--group $(GROUP)) $(ARGS)
 
-chaos: $(READY) ## random faults on Apache Kafka, 20 seeds, with a report; fewer: ARGS="--seeds 3"
+chaos: $(READY) ## the crash matrix, then random faults from 20 seeds, with a report; fewer: ARGS="--seeds 3"
+	@$(BIN)/python -m pytest -m chaos --with chaos -o faulthandler_timeout=0 -q
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 soak: $(READY) ## the long run under steady load, with a report

@@ -208,6 +208,8 @@ class Feeder:
             }
         )
         self._failed: list[str] = []
+        self.partitions: dict[str, int] = {}
+        """Key to the partition that it went to."""
 
     def send(self, key: str, body: bytes) -> None:
         self._producer.produce(PAYMENTS, body, key, on_delivery=self._report)
@@ -218,9 +220,11 @@ class Feeder:
         assert not left, f"{left} records could not be sent"
         assert not self._failed, self._failed[:3]
 
-    def _report(self, error: Any, _message: Any) -> None:
+    def _report(self, error: Any, message: Any) -> None:
         if error is not None:
             self._failed.append(str(error))
+        else:
+            self.partitions[message.key().decode()] = message.partition()
 
 
 def wait_for(moment_s: float) -> None:

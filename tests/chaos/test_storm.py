@@ -16,7 +16,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.real_kafka, pytest.mark.postgres, pytest.mark.redis]
 
-QUICK = ("ledger.applied", "allocator.before_commit", "relay.sent", "ingest.handed_on", "ingest.drained")
+QUICK = ("ledger.applied", "relay.sent", "ingest.drained")
 """Points that `make test` has the time for; the others run with ``--with chaos``."""
 
 

@@ -10,6 +10,8 @@ from actors.broker import Broker
 from actors.topics import missing_topics
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(240)
+
 
 def send(way: Broker, topic: str, value: bytes) -> None:
     with contextlib.closing(KafkaProducer(**way.client_config())) as producer:

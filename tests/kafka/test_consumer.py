@@ -9,12 +9,24 @@ from collections import Counter
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from actors.broker import Broker
 from actors.ingest.consumer import BrokerAway, Membership, PaymentConsumer
 from actors.ingest.offsets import WindowLimits, Windows
 from actors.ingest.watch import ClientCalls
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(240)
+
 PARTITIONS = 6
+SLOW_ON_EMBEDDED = pytest.mark.parametrize(
+    "any_kafka",
+    [
+        pytest.param("apache", marks=pytest.mark.real_kafka),
+        # Each move of a partition takes it a whole session timeout.
+        pytest.param("embedded", marks=pytest.mark.chaos),
+    ],
+    indirect=True,
+)
 LIMITS = WindowLimits(in_flight_max=50, span_max=100)
 
 
@@ -164,6 +176,7 @@ def test_a_full_window_pauses_and_goes_on(join, send):
     assert max(Counter(member.read).values()) == 1
 
 
+@SLOW_ON_EMBEDDED
 def test_only_moved_partitions_drain_and_nothing_done_is_read_twice(any_kafka, join, send):
     first = join(drain_s=20.0)
     send(10)
@@ -185,6 +198,7 @@ def test_only_moved_partitions_drain_and_nothing_done_is_read_twice(any_kafka, j
     assert any_kafka.kind == "embedded" or not set(first.read) & set(second.read)
 
 
+@SLOW_ON_EMBEDDED
 def test_a_drain_is_bounded_and_its_records_are_read_by_the_next_owner(join, send):
     first = join(drain_s=0.5)
     wait_until(lambda: len(first.partitions) == PARTITIONS, 40)
@@ -211,6 +225,7 @@ def test_members_leave_and_their_partitions_go_on(any_kafka, join, send):
     assert any_kafka.kind == "embedded" or sum(len(m.read) for m in members) == 20 * PARTITIONS
 
 
+@SLOW_ON_EMBEDDED
 def test_a_lost_member_commits_nothing_and_forgets_what_it_owned(join, send):
     first = join()
     wait_until(lambda: len(first.partitions) == PARTITIONS, 40)
@@ -257,8 +272,8 @@ def test_a_consumer_that_was_given_up_leaves_the_group_to_its_successor(any_kafk
     wait_until(lambda: len(second.read) == 3 * PARTITIONS, 60)
 
 
-def test_no_broker_is_an_error_and_leaves_no_thread_behind(any_kafka):
-    nowhere = type(any_kafka.broker)(bootstrap="127.0.0.1:1")
+def test_no_broker_is_an_error_and_leaves_no_thread_behind():
+    nowhere = Broker(bootstrap="127.0.0.1:1")
     before = {thread for thread in threading.enumerate() if thread.name.startswith("kafka-io")}
     member = Membership(topic="t", group_id="g", client_id="c")
     with pytest.raises(BrokerAway):

@@ -16,6 +16,8 @@ from actors.publisher.producer import BrokerAway
 from tests.kafka.events import event
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(240)
+
 PRODUCERS = [EventProducer, LibrdkafkaProducer]
 STUDENTS = [f"00000000-0000-4000-8000-{number:012d}" for number in range(7)]
 

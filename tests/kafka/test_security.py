@@ -24,6 +24,8 @@ from tests.support.certificates import make
 from tests.support.tls_front import TlsFront
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(240)
+
 USER, PASSWORD = "kc", "a-secret-of-the-brokers"
 
 
@@ -73,7 +75,7 @@ def way(cluster, certificates, mechanism, password=PASSWORD):
 
 
 @pytest.mark.real_kafka
-@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
 def test_admin_consumer_and_both_producers_come_in_with_a_password(locked_kafka, certificates, mechanism):
     broker = way(locked_kafka, certificates, mechanism)
     topic = f"t-{uuid.uuid4().hex}"
@@ -107,7 +109,7 @@ def test_who_does_not_belong_there_is_refused(locked_kafka, certificates, strang
         PaymentConsumer(broker, member, Windows(), time.monotonic, ClientCalls(time.monotonic))
     assert "another" not in str(refused.value)
     with pytest.raises(ConnectionError):
-        missing_topics(broker, ["t"], timeout_s=3.0)
+        missing_topics(broker, ["t"], timeout_s=1.0)
 
 
 def test_rediss_rings_the_bell_and_strangers_do_not(redis_server, certificates, strangers):

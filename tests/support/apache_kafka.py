@@ -26,7 +26,7 @@ from kcactors.embedded.ports import LOOPBACK, candidates
 from kcactors.embedded.process import ServerProcess
 from tests.support.kafka_jars import JarsMissing, class_path
 
-_READY_S = 60.0
+_READY_S = 120.0
 _HEAP = ["-Xmx320m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
 _LOGGING = """\
 Configuration:
