@@ -43,6 +43,8 @@ class Row(NamedTuple):
 
 
 class Server(NamedTuple):
+    """A server under measurement, in a process of its own."""
+
     port: int
     pid: int
 
@@ -313,7 +315,7 @@ async def storm(redis_url: str, count: int) -> list[Row]:
 
 
 async def stalled(redis_url: str) -> list[Row]:
-    """The same events twice: for a reader that reads, which shows what the log itself costs, and for one that stalls."""
+    """The same events twice: for a reader that reads (what the log itself costs), and for one that stalls."""
     with serving("gateway", redis_url) as server:
         warm = Crowd(server.port, 50)
         await warm.open()
@@ -352,9 +354,11 @@ async def _growth(server: Server, student: UUID) -> int:
 
 
 async def until(done: Any, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not done() and time.monotonic() < deadline:
-        await asyncio.sleep(0.01)
+    """Wait for a condition, at most so long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            while not done():  # noqa: ASYNC110 - the condition is another process's
+                await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

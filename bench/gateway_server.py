@@ -1,4 +1,4 @@
-"""What `bench/gateway.py` measures: a gateway in a process of its own, over a log in memory, or a bare echo beside it."""
+"""What `bench/gateway.py` measures: a gateway in a process of its own over a log in memory, or a bare echo."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,16 +33,25 @@ from gateway.serving import listening_socket, uvicorn_options
 from gateway.tokens import TokenVerifier
 
 SECRET = "the bench's own secret, long enough for HS256"  # noqa: S105 - signs the bench's tokens only
-DATA = {"purchase_id": str(uuid4()), "course_id": str(uuid4()), "course_title": "Algebra", "tier": 10}
+DATA: dict[str, Any] = {
+    "purchase_id": str(uuid4()),
+    "course_id": str(uuid4()),
+    "course_title": "Algebra",
+    "tier": 10,
+}
 DATA_TEXT = msgspec.Raw(msgspec.json.encode(DATA))
 
 
 class Frame(NamedTuple):
+    """One event of the log."""
+
     seq: int
     text: str
 
 
 class Page(NamedTuple):
+    """A piece of the log."""
+
     epoch: str
     head: int
     oldest: int
@@ -77,7 +87,7 @@ class BenchLog:
         log = self._logs.get(student_id, [])
         return Page("e1", len(log), 1, log[after : after + limit])
 
-    async def heads(self, student_ids: list[UUID]) -> dict[UUID, int]:
+    async def heads(self, student_ids: Sequence[UUID]) -> dict[UUID, int]:
         return {student: len(self._logs.get(student, ())) for student in student_ids}
 
     async def epoch(self) -> str:
@@ -88,6 +98,8 @@ class BenchLog:
 
 
 class NoIntake:
+    """Nothing is paid for here."""
+
     def submit(self, *_: Any) -> None:
         raise NotImplementedError
 
