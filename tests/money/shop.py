@@ -39,6 +39,8 @@ class Shop(House):
             **settings,
             KCACTORS_WEBHOOK_SECRETS_RAZORPAY=f"an older one,{RAZORPAY_SECRET}",
             KCACTORS_WEBHOOK_SECRETS_STRIPE=STRIPE_SECRET,
+            # what comes of a delivery is asked here, not how fast
+            KCACTORS_GATEWAY_WEBHOOK_DEADLINE_S="40",
         )
 
     def course(self, capacity: int = 10) -> Course:
@@ -53,14 +55,14 @@ class Shop(House):
             "X-Razorpay-Signature": hmac.new(RAZORPAY_SECRET.encode(), body, hashlib.sha256).hexdigest(),
             "x-razorpay-event-id": event_id or f"ev_{uuid4().hex}",
         }
-        return self._said(*self.request("POST", "/api/v1/webhooks/razorpay", body, headers))
+        return self._said(*self.request("POST", "/api/v1/webhooks/razorpay", body, headers, timeout_s=45))
 
     def stripe(self, name: str, *, event_id: str | None = None, **members: Any) -> dict[str, Any]:
         body = messages.stripe(name, event_id=event_id or f"evt_{uuid4().hex}", **members)
         headers = {
             "Stripe-Signature": WebhookSignature.generate_signature_header(body.decode(), STRIPE_SECRET)
         }
-        return self._said(*self.request("POST", "/api/v1/webhooks/stripe", body, headers))
+        return self._said(*self.request("POST", "/api/v1/webhooks/stripe", body, headers, timeout_s=45))
 
     def _said(self, status: int, answer: dict[str, Any]) -> dict[str, Any]:
         assert status == 200, answer

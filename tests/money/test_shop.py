@@ -20,7 +20,7 @@ def new_intent(student: str, course: Course) -> dict[str, Any]:
 
 
 def wait_told(shop: Shop, student: str, *types: str) -> None:
-    wait_until(lambda: shop.told(student) == list(types), 20, what=f"{types} told")
+    wait_until(lambda: shop.told(student) == list(types), 40, what=f"{types} told")
 
 
 def test_razorpays_capture_and_its_order_are_one_purchase(shop: Shop) -> None:
@@ -115,7 +115,9 @@ def test_a_lost_dispute_gives_its_place_to_who_waits(shop: Shop) -> None:
     assert [p["status"] for p in view["purchases"]] == ["on_hold"]
     with shop.screen(second, {"epoch": "x", "seq": 0}) as screen:
         assert shop.stripe("charge.dispute.closed", **dispute, status="lost")["detail"] == "dispute lost"
-        wait_until(lambda: "COURSE_ACCESS_GRANTED" in [e["event"] for e in screen.events], what="the place")
+        wait_until(
+            lambda: "COURSE_ACCESS_GRANTED" in [e["event"] for e in screen.events], 40, what="the place"
+        )
     wait_told(shop, first, *BOUGHT, "COURSE_ACCESS_REVOKED")
 
 
