@@ -136,7 +136,7 @@ def heals(gateways: list[Gateway]) -> dict[str, float]:
     return {cause: sum(g.count("kcactors_heal_total", cause=cause) for g in gateways) for cause in CAUSES}
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 12))])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 12))])
 async def test_rings_are_lost_doubled_and_mixed_up_while_clients_come_and_go(redis_url, seed):
     log = MemoryLog()
     with Gateway(redis_url, log=log, limits=LIMITS) as a, Gateway(redis_url, log=log, limits=LIMITS) as b:
