@@ -36,8 +36,8 @@ class EventProducer:
     """Sends events in order and waits for the reports. Idempotent, all replicas, one round at a time.
 
     Args:
-        ack_timeout_s: after this the round counts as failed; the client gives its batches up at the same time, so that
-            nothing of an old round is sent later.
+        ack_timeout_s: after this the round counts as failed; the client gives its batches up at the same time, so
+            that nothing of an old round is sent later.
 
     Raises:
         BrokerAway: no broker answers.
