@@ -3,8 +3,8 @@
 Shutdown, on SIGTERM or SIGINT:
 
 1. the door refuses new webhooks and tells every session when to come back, spread over the drain window;
-2. the tree stops from the outside in: ingest leaves the group once what it has in flight stands, students finish, ledgers
-   commit what has queued and answer the webhooks that still wait, the relay empties the outbox;
+2. the tree stops from the outside in: ingest leaves the group once what it has in flight stands, students finish,
+   ledgers commit what has queued and answer the webhooks that still wait, the relay empties the outbox;
 3. the web server closes what is left.
 """
 
