@@ -90,8 +90,14 @@ def see_everything(house: House, students: list[str], open_screens: list[Screen]
         assert seqs == list(range(1, len(seqs) + 1))
 
 
+UNPLANNED = """
+    select purchase_id from allocation a where status = 'allocated'
+    and not exists (select from session_plan s where s.purchase_id = a.purchase_id)"""
+
+
 def published_in_order(house: House) -> None:
     """Kafka has every event, and as first seen each student's seq runs 1..n."""
+    wait_until(lambda: not house.rows(UNPLANNED), 90, what="the plans of sessions")
     wait_until(lambda: house.count("outbox") == 0, 40, what="the outbox is empty")
     seen: dict[str, int] = {}
     for record in house.published():
