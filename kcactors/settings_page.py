@@ -9,6 +9,8 @@ import inspect
 import sys
 from typing import Any
 
+import msgspec
+
 from kcactors.environment import Variable, variables
 from kcactors.settings import GROUPS, SECTIONS
 
@@ -27,7 +29,7 @@ def page() -> str:
     return "\n".join([_HEAD, *(_section(name, kind) for name, kind in GROUPS.items())])
 
 
-def _section(name: str, kind: type[Any]) -> str:
+def _section(name: str, kind: type[msgspec.Struct]) -> str:
     about = inspect.getdoc(kind) or ""
     rows = [_row(variable) for variable in variables(kind, SECTIONS[name])]
     head = ["| variable | expected | default | |", "|---|---|---|---|"]

@@ -30,7 +30,8 @@ async def served(answer):
     """A server whose only route is the webhook; ``answer`` gets the request and its body."""
 
     async def route(request: Request) -> Response:
-        return await answer(request, await request.body())
+        answered: Response = await answer(request, await request.body())
+        return answered
 
     app = Starlette(routes=[Route(feeding.WEBHOOK_PATH, route, methods=["POST"])])
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))

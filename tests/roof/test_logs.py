@@ -8,6 +8,7 @@ import jwt
 import pytest
 
 from kcactors import logs
+from kcactors.environment import MASK
 
 TOKEN = jwt.encode({"sub": "x", "exp": 1}, "k" * 32, algorithm="HS256")
 
@@ -44,7 +45,7 @@ def lines(form, root, tell, **more):
 def test_secrets_are_masked(root, form, said, hidden):
     text = lines(form, root, lambda log: log.warning(said), secrets=["whsec-1234567"])
     assert hidden not in text
-    assert logs.MASK in text
+    assert MASK in text
 
 
 @pytest.mark.parametrize("form", ["console", "json"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.protocol.payments import decode_payment
+from actors.protocol.payments import PaymentSucceeded, decode_payment
 from kcactors.load.catalogue import course_ids, document
 from kcactors.load.extras import extras
 from kcactors.load.pace import due_s, latency
@@ -48,9 +48,10 @@ def test_the_same_seed_makes_the_same_plan(shape, duplicates):
 
 @given(SHAPES)
 def test_a_duplicate_says_the_same_about_the_payment(shape):
-    facts = {}
+    facts: dict[str, tuple[object, ...]] = {}
     for each in planned(shape, 2 * shape.payments):
         event = decode_payment(each.body)
+        assert isinstance(event, PaymentSucceeded)
         said = (event.student_id, event.course_id, event.amount, event.tier)
         assert facts.setdefault(event.payment_id, said) == said
         assert each.student_id == str(event.student_id)

@@ -1,5 +1,7 @@
 """The verdict of a load: whatever is broken is counted, and only that."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -19,7 +21,7 @@ WHOLE = Stands(
     lanes=[Lane("s1", 3, 3, 3, 0), Lane("s2", 2, 2, 2, 0)],
     wrong_trainers=0,
 )
-SEEN = {
+SEEN: dict[str, Any] = {
     "expected": ["p1", "p2"],
     "published": 5,
     "published_holes": 0,

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from websockets.asyncio.server import serve
+from websockets.typing import Subprotocol
 
 from kcactors.exits import ServiceAway
 from kcactors.load import watchers as watching
@@ -31,7 +32,7 @@ def watch(play, until, students=("s",)):
             await play(socket, json.loads(await socket.recv()))
             await socket.wait_closed()
 
-        async with serve(handler, "127.0.0.1", 0, subprotocols=["kc.v1"]) as server:
+        async with serve(handler, "127.0.0.1", 0, subprotocols=[Subprotocol("kc.v1")]) as server:
             port = server.sockets[0].getsockname()[1]
             screens = Watchers(
                 list(students), [f"http://127.0.0.1:{port}"], lambda student: f"token-{student}"
