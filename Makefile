@@ -9,6 +9,9 @@ READY_LINT := $(VENV)/ready-lint
 CANDIDATES := $(PYTHON) python3.12 python3.11 python3 python3.13 python3.14 python
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
+# Processes that share the tests, a file at a time; each starts servers of its own.
+WORKERS ?= 2
+
 # For the command behind a target: make demo ARGS="--payments 500", make test ARGS="-k outbox -x"
 ARGS ?=
 
@@ -24,7 +27,7 @@ demo: $(READY) ## the main job on embedded servers: duplicated payments through 
 	@$(BIN)/kcactors demo $(ARGS)
 
 test: $(READY) ## every test that this machine can run in 8 minutes; groups left out are named at the end
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 dev: $(READY) ## embedded servers and a node, until Ctrl-C
 	@$(BIN)/kcactors dev $(ARGS)

@@ -72,7 +72,7 @@ GROUPS = (
     Group("soak", "more time than `make test` has: `make soak`", lambda: None, on_demand=True),
 )
 
-_left_out: Counter[tuple[str, str]] = Counter()
+LEFT_OUT = "left out: "
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -105,8 +105,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if os.environ.get("CI") == "true" and not group.on_demand:
                 item.add_marker(pytest.mark.group_missing(f"{group.name}: {reason}"))
             else:
-                _left_out[group.name, reason] += 1
-                item.add_marker(pytest.mark.skip(reason=f"left out: {group.name}: {reason}"))
+                item.add_marker(pytest.mark.skip(reason=f"{LEFT_OUT}{group.name}: {reason}"))
 
 
 def _reason(group: Group, config: pytest.Config) -> str | None:
@@ -122,7 +121,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _left_out:
+    # Read from the reports, since tests that run in processes of their own are collected there and not here.
+    left_out = Counter(
+        said.split(LEFT_OUT, 1)[1]
+        for report in terminalreporter.stats.get("skipped", [])
+        if LEFT_OUT in (said := str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr))
+    )
+    if left_out:
         terminalreporter.section("groups left out")
-    for (name, reason), count in sorted(_left_out.items()):
+    for group, count in sorted(left_out.items()):
+        name, _, reason = group.partition(": ")
         terminalreporter.line(f"{name}: {count} {'test' if count == 1 else 'tests'}: {reason}")
