@@ -86,7 +86,7 @@ def wait_for_schema(settings: Settings) -> str:
 
 def _look_at_schema(connection: Connection) -> str | ServiceAway | WrongUse:
     try:
-        known = {row[0] for row in connection.rows("schema_names")}
+        known = {row[0] for row in connection.rows("migration_names")}
         if known >= expected_names():
             return str(connection.rows("epoch")[0][0])
     except StoreError as error:

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -229,4 +230,4 @@ class Feeder:
 
 def wait_for(moment_s: float) -> None:
     """Wait until a moment of ``time.monotonic``: what a timetable of faults is, where a test waits for conditions."""
-    time.sleep(max(0.0, moment_s - time.monotonic()))
+    threading.Event().wait(max(0.0, moment_s - time.monotonic()))
