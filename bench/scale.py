@@ -24,8 +24,8 @@ from tests.chaos.storm import settle
 from tests.support.apache_kafka import ApacheKafka
 
 BACKLOG = 6_000
-RATE_PER_S = 250.0
-HANDOVER_S = 30.0
+RATE_PER_S = 100.0
+HANDOVER_S = 24.0
 
 
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
