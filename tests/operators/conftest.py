@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -98,8 +99,8 @@ def connection(database_url):
 
 @pytest.fixture
 def hand(connection):
-    announced = []
-    made = Hand(connection, announced.extend)
+    announced: list[object] = []
+    made: Any = Hand(connection, announced.extend)
     made.announced = announced
     return made
 

@@ -2,6 +2,8 @@
 
 import json
 import uuid
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -90,7 +92,7 @@ def test_a_plan_is_taken_back_with_the_access(world):
 def projection(database_url, kafka_bootstrap, kafka_api_version, business_topic):
     system = System("test")
     broker = Broker(bootstrap=kafka_bootstrap, api_version=kafka_api_version)
-    announced = []
+    announced: list[Any] = []
 
     def start(name):
         member = Membership(
@@ -117,18 +119,17 @@ def projection(database_url, kafka_bootstrap, kafka_api_version, business_topic)
 
         return system.start_child(None, ChildSpec(name, make, drain=False))
 
-    start.announced = announced
-    start.producer = EventProducer(broker, business_topic, "test")
-    yield start
-    start.producer.close()
+    producer = EventProducer(broker, business_topic, "test")
+    yield SimpleNamespace(start=start, announced=announced, producer=producer)
+    producer.close()
     assert system.stop(20)
 
 
 def test_events_on_kafka_are_echoed_and_planned(world, projection, database):
     database.execute("delete from consumer_lane")
     projection.producer.send(world.events)
-    projection("echo")
-    projection("sessions")
+    projection.start("echo")
+    projection.start("sessions")
     heads = dict(database.execute("select student_id, seq from lane").fetchall())
 
     def echoed():
