@@ -125,7 +125,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     left_out = Counter(
         said.split(LEFT_OUT, 1)[1]
         for report in terminalreporter.stats.get("skipped", [])
-        if LEFT_OUT in (said := str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr))
+        if LEFT_OUT
+        in (said := str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr))
     )
     if left_out:
         terminalreporter.section("groups left out")
