@@ -28,7 +28,8 @@ $$;
 create function kc.shard(student uuid) returns smallint language sql immutable strict
 return (uuid_hash(student) & 15)::smallint;
 
--- Numbers the drafts of each student in their order, logs them and queues them for Kafka. The lanes are locked.
+-- Numbers the drafts of each student in their order, logs them and queues them for Kafka. The lanes are locked. What the log
+-- holds already is not told again: a purchase whose row was lost comes back beside the events of its first life.
 create function kc.append_events(drafts kc.event_draft[], at timestamptz) returns void language plpgsql as $$
 begin
     if cardinality(drafts) = 0 then
@@ -36,6 +37,8 @@ begin
     end if;
     with numbered as (
         select d.*, row_number() over (partition by d.student_id order by d.ord) as n from unnest(drafts) d
+            left join lateral (select true as told from event e where e.event_id = d.event_id limit 1) known on true
+            where known.told is null
     ), bumped as (
         update lane set seq = lane.seq + taken.n
         from (select student_id, max(n) as n from numbered group by student_id) taken
