@@ -16,6 +16,7 @@ from gateway.bridge import Bridge
 from gateway.door import Door
 from gateway.problem import Problem, unavailable
 from gateway.shapes import WebhookAnswer
+from gateway.toolarge import BodyTooLarge
 from gateway.webhooks.provider import BadSignature, Provider
 
 logger = logging.getLogger(__name__)
@@ -106,19 +107,16 @@ async def read_body(request: Request, limit: int) -> bytes:
     """The raw body.
 
     Raises:
-        Problem: 413 as soon as it is, or says it is, longer than ``limit`` bytes.
+        BodyTooLarge: as soon as it is, or says it is, longer than ``limit`` bytes.
     """
-    too_long = Problem(
-        413, "body_too_large", f"The body may have {limit} bytes.", headers={"connection": "close"}
-    )
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
-        raise too_long
+        raise BodyTooLarge(limit)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise too_long
+            raise BodyTooLarge(limit)
     return bytes(body)
 
 
