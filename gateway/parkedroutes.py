@@ -96,11 +96,12 @@ class ParkedRoutes:
         return _json(await self._at(edit))
 
     async def discarded(self, request: Request) -> Response:
-        """``POST /api/v1/parked/{id}/discard`` with ``{"reason"}``; the row is the answer."""
+        """``POST /api/v1/parked/{id}/discard``, with ``{"reason"}`` or no body; the row is the answer."""
         who = await _operator(request)
         row_id = _row_id(request)
+        body = await read_body(request, 16_384)
         try:
-            reason = msgspec.json.decode(await read_body(request, 16_384), type=Reason).reason
+            reason = msgspec.json.decode(body, type=Reason).reason if body else "no reason given"
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Problem(400, "reason_missing", f'Send {{"reason": "…"}}: {error}') from error
         action = Action(who, "parked discard", {"id": row_id})

@@ -153,7 +153,7 @@ def parked_edit(
 @parked.command("discard")
 def parked_discard(
     row_ids: Annotated[list[int], Argument(metavar="ID…")],
-    reason: Annotated[str, Option(metavar="TEXT", help="Why nobody will miss it.")],
+    reason: Annotated[str, Option(metavar="TEXT", help="Why nobody will miss it.")] = "no reason given",
     who: Who = None,
     as_json: Json = False,
 ) -> None:
