@@ -49,7 +49,7 @@ def sent(cluster):
 SENT: list[str] = []
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(280)
 @pytest.mark.parametrize(
     "point", [point if point in QUICK else pytest.param(point, marks=pytest.mark.chaos) for point in POINTS]
 )
@@ -67,7 +67,7 @@ def test_a_node_that_dies_at_a_fail_point_leaves_nothing_undone(cluster, sent, p
         wait_until(lambda: len(cluster.partitions_of(1)) == cluster.partitions, 60)
         cluster.act(Act(0.0, "freeze node", 0, False))
     feed(cluster, sent)
-    wait_until(lambda: cluster.nodes[0].exit_code is not None, 60, what=f"{point} is reached")
+    wait_until(lambda: cluster.nodes[0].exit_code is not None, 120, what=f"{point} is reached")
     assert cluster.nodes[0].exit_code == -9, cluster.log(0).read_text()[-3000:]
     if not moves and point != "ingest.lost":
         cluster.start_node(1)

@@ -273,12 +273,17 @@ class Screen:
         return [f for f in map(json.loads, list(self.frames)) if f["type"] == "business-event"]
 
     @property
+    def bought(self) -> list[dict[str, Any]]:
+        """Without the plans of sessions, which a projection adds in its own time."""
+        return [e for e in self.events if e["event"] != "SESSIONS_PLANNED"]
+
+    @property
     def texts(self) -> list[str]:
         return [f for f in list(self.frames) if json.loads(f)["type"] == "business-event"]
 
     def sees(self, *types: str, timeout_s: float = 10.0) -> list[dict[str, Any]]:
-        """Wait until exactly these event types have come, in this order."""
-        wait_until(lambda: len(self.events) >= len(types), timeout_s, what=f"{types} on the screen")
-        events = self.events
+        """Wait until exactly these event types have come, in this order. Plans of sessions come when they come."""
+        wait_until(lambda: len(self.bought) >= len(types), timeout_s, what=f"{types} on the screen")
+        events = self.bought
         assert [e["event"] for e in events] == list(types)
         return events
