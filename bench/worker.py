@@ -65,6 +65,7 @@ def worker(shop: Shop, **settings: str) -> Iterator[Worker]:
             "KCACTORS_KAFKA_BOOTSTRAP": services.kafka_bootstrap,
             "KCACTORS_KAFKA_API_VERSION": services.kafka.api_version,
             "KCACTORS_KAFKA_SESSION_TIMEOUT_MS": "6000",
+            "KCACTORS_KAFKA_FETCH_WAIT_MS": "20",
             "KCACTORS_JWT_SECRET": JWT_SECRET,
             "KCACTORS_WEBHOOK_SECRETS_KC": WEBHOOK_SECRET,
         }

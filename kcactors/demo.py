@@ -98,6 +98,8 @@ def _service(count: int, output: Output) -> Iterator[Target]:
             "KCACTORS_WEBHOOK_SECRETS_KC": webhook_secret,
             # The embedded broker waits for this long whenever a member comes or goes.
             "KCACTORS_KAFKA_SESSION_TIMEOUT_MS": "6000",
+            # the embedded broker sits out the whole wait, even when a record comes meanwhile
+            "KCACTORS_KAFKA_FETCH_WAIT_MS": "20",
             # Nobody is left to say goodbye to when it ends.
             "KCACTORS_GATEWAY_DRAIN_S": "0.5",
         }

@@ -65,6 +65,8 @@ TOGETHER_MS: Final = 4_000
 OWN_PACE: Final = {
     # The embedded broker waits for this long whenever a member comes or goes.
     "KCACTORS_KAFKA_SESSION_TIMEOUT_MS": "6000",
+    # the embedded broker sits out the whole wait, even when a record comes meanwhile
+    "KCACTORS_KAFKA_FETCH_WAIT_MS": "20",
     # A stop has `STOP_S` for everything.
     "KCACTORS_NODE_STOP_TIMEOUT_S": "8",
     "KCACTORS_INGEST_DRAIN_S": "3",

@@ -100,7 +100,7 @@ class Kafka(Group, frozen=True, kw_only=True):
     ] = -1
     fetch_wait_ms: Annotated[
         int, Meta(ge=1, le=10_000, description="how long the broker may hold back an empty fetch")
-    ] = 25
+    ] = 250
     producer: Annotated[
         Literal["librdkafka", "kafka-python"],
         Meta(description="client that brings events to Kafka; both keep the same promise"),

@@ -91,6 +91,7 @@ class House:
             "KCACTORS_KAFKA_BUSINESS_TOPIC": self.business_topic,
             "KCACTORS_KAFKA_GROUP_ID": f"group-{uuid4().hex[:8]}",
             "KCACTORS_KAFKA_SESSION_TIMEOUT_MS": "6000",
+            "KCACTORS_KAFKA_FETCH_WAIT_MS": "20",
             "KCACTORS_JWT_SECRET": JWT_SECRET,
             "KCACTORS_WEBHOOK_SECRETS_KC": WEBHOOK_SECRET,
             "KCACTORS_RECONCILER_INTERVAL_S": "1",
