@@ -1,7 +1,9 @@
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -34,24 +36,28 @@ def producer(kafka_bootstrap):
 
 
 def read(bootstrap, topic, group, count):
-    client = KafkaConsumer(
-        topic,
-        bootstrap_servers=bootstrap,
-        api_version=VERSION,
-        group_id=group,
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        fetch_max_wait_ms=10,
-        session_timeout_ms=1500,
-        heartbeat_interval_ms=400,
-    )
+    """So many values, committed. A client that learns of the topic's partitions after it has joined owns none: a new one."""
     values: list[bytes] = []
-    while len(values) < count:
-        for records in client.poll(100).values():
-            values += [record.value for record in records]
-    client.commit()
-    client.close()
-    return values
+    while True:
+        client = KafkaConsumer(
+            topic,
+            bootstrap_servers=bootstrap,
+            api_version=VERSION,
+            group_id=group,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=10,
+            session_timeout_ms=1500,
+            heartbeat_interval_ms=400,
+        )
+        with contextlib.closing(client):
+            patience_s = time.monotonic() + 8
+            while len(values) < count and (client.assignment() or time.monotonic() < patience_s):
+                for records in client.poll(100).values():
+                    values += [record.value for record in records]
+            if len(values) >= count:
+                client.commit()
+                return values
 
 
 def test_a_topic_has_the_partitions_it_was_made_with(kafka_broker, producer):

@@ -190,7 +190,8 @@ class ApacheKafka:
         return path
 
     def _format(self, number: int, cluster: str) -> None:
-        command = [*self._java(), "kafka.tools.StorageTool", "format", "-t", cluster]
+        # one argument: an id may begin with "-"
+        command = [*self._java(), "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}"]
         command += ["-c", str(self._properties(number)), *self._format_args]
         said = subprocess.run(command, capture_output=True, text=True, check=False)
         if said.returncode:
