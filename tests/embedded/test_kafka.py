@@ -36,7 +36,7 @@ def producer(kafka_bootstrap):
 
 
 def read(bootstrap, topic, group, count):
-    """So many values, committed. A client that learns of the topic's partitions after it has joined owns none: a new one."""
+    """So many values, committed. A client that learns the topic's partitions after it joined owns none: a new one."""
     values: list[bytes] = []
     while True:
         client = KafkaConsumer(
