@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import socket
@@ -43,11 +42,12 @@ from kcactors.exits import Exit, ServiceAway, WrongUse
 from kcactors.oversight import Oversight
 from kcactors.settings import Settings
 from kcactors.tree import Tree
-from supervision import Failure, System
+from supervision import Collector, Failure, System
 
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.25
+TEND_S = 30.0
 SHARED_THREADS = 1
 """Students share one thread: with a second one they would only hand the interpreter lock to and fro."""
 
@@ -138,12 +138,10 @@ class _Node:
         server = _Server(uvicorn.Config(app, log_config=None, **options))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         leaving = asyncio.create_task(self._leaving.wait())
+        tending = asyncio.create_task(_tend())
         try:
             await asyncio.to_thread(system.start_child, None, gateway_child(app.state.door))
             await asyncio.to_thread(oversight.start)
-            # What is here now stays: without it, each full collection would walk over it again.
-            gc.collect()
-            gc.freeze()
             logger.info("node %s listens on port %d", self._settings.node.id, listener.getsockname()[1])
             await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
             logger.info("leaving")
@@ -152,6 +150,7 @@ class _Node:
             await asyncio.to_thread(system.stop, self._settings.node.stop_timeout_s)
         finally:
             leaving.cancel()
+            tending.cancel()
             server.should_exit = True
             await serving
 
@@ -186,6 +185,17 @@ class _Node:
             dev=_dev_shop(settings, reads),
             extra_routes=[*oversight.routes(), *ParkedRoutes(tree.upkeep.desk).routes()],
         )
+
+
+async def _tend() -> None:
+    """Keep the garbage collector from walking over every student's actor at a time of its own choosing."""
+    collector = Collector()
+    try:
+        while True:
+            collector.tend()
+            await asyncio.sleep(TEND_S)
+    finally:
+        collector.close()
 
 
 class _Server(uvicorn.Server):
