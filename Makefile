@@ -41,6 +41,7 @@ chaos: $(READY) ## the crash matrix, then random faults from 20 seeds, with a re
 
 soak: $(READY) ## the long run under steady load, with a report
 	@$(BIN)/python -m pytest -m soak --with soak -o faulthandler_timeout=0 -rA $(ARGS)
+	@SOAK=1 $(BIN)/python -m pytest tests/supervision/test_properties.py -o timeout=1800 -o faulthandler_timeout=0 -q
 
 lint: $(READY_LINT) ## ruff and strict types
 	@$(BIN)/ruff check

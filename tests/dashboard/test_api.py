@@ -7,6 +7,7 @@ from tests.dashboard.stand import STUDENT, TOKEN, Served, application
 from tests.support.waiting import wait_until
 
 API = "/api/v1/supervision"
+ROOT = "root"
 
 
 def test_the_tree_names_every_actor_with_state_and_depth(client, tree, operator):
@@ -138,7 +139,7 @@ def test_an_unknown_act_is_404_and_the_root_is_not_restarted(client, operator):
     assert (
         client.post(f"{API}/actors/core/ledger-0/explode", headers=operator).json()["code"] == "unknown_act"
     )
-    assert client.post(f"{API}/actors/root/restart", headers=operator).json()["code"] == "root"
+    assert client.post(f"{API}/actors/{ROOT}/restart", headers=operator).json()["code"] == "root"
 
 
 def test_an_operator_can_act_while_nothing_can_be_written_down(client, tree, operator):
