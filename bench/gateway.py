@@ -377,7 +377,7 @@ async def _measure() -> list[Row]:
     return rows
 
 
-def main() -> list[dict[str, Any]]:
+def main(_arguments: list[str] | None = None) -> list[dict[str, Any]]:
     """Measure everything of the group; print a table; return the rows."""
     rows = asyncio.run(_measure())
     for row in rows:
