@@ -17,14 +17,13 @@ import contextlib
 import http.client
 import json
 import logging
-import re
 import secrets
 import signal
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -35,7 +34,6 @@ from actors.store.catalog import export_catalog, import_catalog
 from actors.store.migrate import migrate
 from kcactors.child import ChildNode
 from kcactors.embedded import Services
-from kcactors.embedded.errors import ServerFailed
 from kcactors.embedded.folder_lock import FolderLock
 from kcactors.embedded.kafka import GROUP_DELAY_MS
 from kcactors.embedded.ports import LOOPBACK, candidates, is_free
@@ -43,6 +41,7 @@ from kcactors.embedded.surroundings import inherited
 from kcactors.environment import PREFIX
 from kcactors.exits import Exit, WrongUse
 from kcactors.load import catalogue
+from kcactors.readiness import probe, wait_until_ready
 from kcactors.settings import Settings, load
 from kcactors.verbs.tokens import mint
 
@@ -57,8 +56,6 @@ CAPACITY: Final = 1_000
 TOKEN_TTL_S: Final = 365 * 24 * 3600
 
 _LOOK_S: Final = 0.5
-_PROBE_S: Final = 2.0
-_OWNED: Final = re.compile(rb'^kcactors_kafka_in_flight\{partition="(\d+)"\}', re.MULTILINE)
 TOGETHER_MS: Final = 4_000
 """Nodes that start together join the group together: each that came later would cost a session timeout."""
 
@@ -122,7 +119,7 @@ def run_dev(*, port: int, nodes: int, data_dir: Path) -> int:
         started = _start_nodes(running, ports, environment, folder)
         for node in started:
             node.wait_ready(deadline - time.monotonic())
-        _until(deadline, lambda: _not_ready(started, settings.kafka.partitions))
+        wait_until_ready(started, settings.kafka.partitions, timeout_s=deadline - time.monotonic())
         document = _document(services, settings, drawn, started)
         _write(folder / "dev.env", "".join(f"{name}={text}\n" for name, text in environment.items()))
         _write(folder / "dev.json", json.dumps(document, indent=2) + "\n")
@@ -202,36 +199,6 @@ def _start_nodes(
     return started
 
 
-def _not_ready(started: list[ChildNode], partitions: int) -> str | None:
-    """What the nodes still lack, all of them seen together; None when nothing.
-
-    ``/readyz`` names what a node lacks by itself; that every partition has one owner, and every node a share, shows in
-    their metrics only.
-    """
-    shares: list[set[int]] = []
-    for node in started:
-        if node.exit_code is not None:
-            tail = "\n".join(node.log_text().splitlines()[-20:])
-            raise ServerFailed(f"the node on port {node.port}", f"ended with {node.exit_code}", tail)
-        status, body = _get(node.port, "/readyz")
-        lacking = json.loads(body)["degraded"] if status == http.client.OK else ["an answer"]
-        if lacking:
-            return f"the node on port {node.port} lacks {', '.join(lacking)}"
-        shares.append({int(number) for number in _OWNED.findall(_get(node.port, "/metrics")[1])})
-    if started and sorted(number for share in shares for number in share) != list(range(partitions)):
-        return "not every partition has one owner"
-    if not all(shares) and len(started) <= partitions:
-        return "a node has no partition"
-    return None
-
-
-def _until(deadline: float, lacking: Callable[[], str | None]) -> None:
-    while (still := lacking()) is not None:
-        if time.monotonic() > deadline:
-            raise ServerFailed("the cluster of nodes", f"is not ready after {NODES_READY_S:g} s: {still}")
-        time.sleep(_LOOK_S / 5)
-
-
 def _stop_nodes(started: list[ChildNode]) -> None:
     deadline = time.monotonic() + NODES_STOP_S
     for node in started:
@@ -285,21 +252,9 @@ def _catalogue(database_url: str) -> tuple[list[str], int]:
 
 def _page(port: int | None, path: str, pattern: str) -> str | None:
     """The address of a page, if the node serves it."""
-    if port is None or _get(port, path)[0] != http.client.OK:
+    if port is None or probe(port, path)[0] != http.client.OK:
         return None
     return f"http://{LOOPBACK}:{port}{pattern}"
-
-
-def _get(port: int, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_PROBE_S)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    except (OSError, http.client.HTTPException):
-        return 0, b""
-    finally:
-        connection.close()
 
 
 def _write(path: Path, text: str) -> None:

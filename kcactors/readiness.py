@@ -53,12 +53,12 @@ def lacking(nodes: Sequence[ChildNode], partitions: int) -> str | None:
         if node.exit_code is not None:
             tail = "\n".join(node.log_text().splitlines()[-20:])
             raise ServerFailed(f"the node on port {node.port}", f"ended with {node.exit_code}", tail)
-        status, body = _get(node.port, "/readyz")
+        status, body = probe(node.port, "/readyz")
         if status != http.client.OK:
             return f"the node on port {node.port} does not answer"
         if degraded := msgspec.json.decode(body, type=_Ready).degraded:
             return f"the node on port {node.port} lacks {', '.join(degraded)}"
-        shares.append({int(number) for number in _OWNED.findall(_get(node.port, "/metrics")[1])})
+        shares.append({int(number) for number in _OWNED.findall(probe(node.port, "/metrics")[1])})
     if nodes and sorted(number for share in shares for number in share) != list(range(partitions)):
         return "not every partition has one owner"
     if not all(shares) and len(nodes) <= partitions:
@@ -66,8 +66,8 @@ def lacking(nodes: Sequence[ChildNode], partitions: int) -> str | None:
     return None
 
 
-def _get(port: int, path: str) -> tuple[int, bytes]:
-    """Status and body; status 0 where nobody answers."""
+def probe(port: int, path: str) -> tuple[int, bytes]:
+    """Status and body of a GET on loopback; status 0 where nobody answers."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_PROBE_S)
     try:
         connection.request("GET", path)

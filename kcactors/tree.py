@@ -85,10 +85,6 @@ class Tree:
         """Parts that are away while payments go on."""
         return sorted(name for name, up in list(self._states.items()) if not up)
 
-    def ready(self) -> bool:
-        """Whether everything that this node's roles need has come up once."""
-        return "ingest" not in self._roles or bool(self.windows.all()) or self._states.get("kafka_in", False)
-
     def _start(self) -> None:
         system = self._system
         nudge = Nudge()
