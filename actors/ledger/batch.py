@@ -32,8 +32,8 @@ from actors.protocol.payments import (
 )
 
 
-class Batch(msgspec.Struct):
-    """The argument of ``kc.apply``."""
+class Batch(msgspec.Struct, omit_defaults=True):
+    """The argument of ``kc.apply``; what a batch does not hold is not named."""
 
     payments: list[PaymentRow] = []
     refunds: list[RefundRow] = []

@@ -5,15 +5,17 @@ create type kc.event_draft as (
 );
 
 -- Missing lanes are inserted before any is locked. Whoever inserts one holds it; whoever meets the other's insert waits
--- here, holding only lanes that sort before it. Locking first and inserting later was a deadlock.
+-- here, holding only lanes that sort before it. Locking first and inserting later was a deadlock. A row that a lock waited for
+-- is read anew when it is had, so the numbers are the present ones.
 create function kc.lock_lanes(students uuid[]) returns lane[] language plpgsql as $$
+declare
+    locked lane[];
 begin
     insert into lane (student_id)
         select distinct s from unnest(students) s where not exists (select from lane where lane.student_id = s) order by s
         on conflict do nothing;
-    perform from lane where student_id = any (students) order by student_id for update;
-    -- a statement after the lock: what the holder before us wrote is visible to it
-    return array(select l from lane l where student_id = any (students));
+    select array_agg(l) into locked from (select l from lane l where student_id = any (students) order by student_id for update) had;
+    return coalesce(locked, '{}');
 end $$;
 
 -- What has been logged for these students since their lanes were locked, as the announcer wants it: the screen need not wait

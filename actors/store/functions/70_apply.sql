@@ -9,17 +9,35 @@
 create function kc.apply(batch jsonb) returns text language plpgsql volatile
     set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
-    payments kc.payment_msg[] := array(select m from jsonb_populate_recordset(null::kc.payment_msg, batch -> 'payments') m);
-    refunds kc.refund_msg[] := array(select m from jsonb_populate_recordset(null::kc.refund_msg, batch -> 'refunds') m);
-    disputes kc.dispute_msg[] := array(select m from jsonb_populate_recordset(null::kc.dispute_msg, batch -> 'disputes') m);
-    notices kc.notice_msg[] := array(select m from jsonb_populate_recordset(null::kc.notice_msg, batch -> 'notices') m);
-    parks kc.park_msg[] := array(select m from jsonb_populate_recordset(null::kc.park_msg, batch -> 'parks') m);
+    payments kc.payment_msg[] := '{}';
+    refunds kc.refund_msg[] := '{}';
+    disputes kc.dispute_msg[] := '{}';
+    notices kc.notice_msg[] := '{}';
+    parks kc.park_msg[] := '{}';
+    fresh kc.payment_msg[] := '{}';
+    logged json;
     verdicts kc.verdict[] := '{}';
     more kc.verdict[];
     places uuid[] := '{}';
     lanes lane[] := '{}';
     at timestamptz;
 begin
+    -- a statement costs as much to begin as a row to write: what a batch does not hold is not looked at
+    if batch ? 'payments' then
+        payments := array(select m from jsonb_populate_recordset(null::kc.payment_msg, batch -> 'payments') m);
+    end if;
+    if batch ? 'refunds' then
+        refunds := array(select m from jsonb_populate_recordset(null::kc.refund_msg, batch -> 'refunds') m);
+    end if;
+    if batch ? 'disputes' then
+        disputes := array(select m from jsonb_populate_recordset(null::kc.dispute_msg, batch -> 'disputes') m);
+    end if;
+    if batch ? 'notices' then
+        notices := array(select m from jsonb_populate_recordset(null::kc.notice_msg, batch -> 'notices') m);
+    end if;
+    if batch ? 'parks' then
+        parks := array(select m from jsonb_populate_recordset(null::kc.park_msg, batch -> 'parks') m);
+    end if;
     -- A provider need not say whose payment it speaks of. Where the purchase is not there to ask, nothing of a lane changes.
     for k in 1 .. cardinality(refunds) loop
         if refunds[k].student_id is null then
@@ -38,7 +56,14 @@ begin
     -- read after the wait for the lanes, so that the times of a lane do not run backwards
     at := clock_timestamp();
     if cardinality(payments) > 0 then
-        select x.places, x.verdicts into places, verdicts from kc.take_payments(payments, at, places) x;
+        select s.fresh, s.others into fresh, payments from kc.sort_payments(payments) s;
+        if cardinality(fresh) > 0 then
+            select x.verdicts, x.logged into verdicts, logged from kc.take_fresh(fresh, lanes, at) x;
+        end if;
+        if cardinality(payments) > 0 then
+            select x.places, x.verdicts into places, more from kc.take_payments(payments, at, places) x;
+            verdicts := verdicts || more;
+        end if;
     end if;
     if cardinality(refunds) > 0 then
         select x.places, x.verdicts into places, more from kc.take_refunds(refunds, at, places) x;
@@ -57,8 +82,12 @@ begin
     if cardinality(places) > 0 then
         perform kc.free_places(places);
     end if;
+    -- fresh payments alone have told what they logged
+    if logged is null or cardinality(payments) + cardinality(refunds) + cardinality(disputes) > 0 then
+        logged := kc.logged_since(lanes);
+    end if;
     return json_build_object(
         'verdicts', (select coalesce(json_agg(json_build_array(v.i, v.outcome, v.purchase_id, v.detail, coalesce(v.allocate, false))), '[]')
             from unnest(verdicts) v),
-        'events', kc.logged_since(lanes))::text;
+        'events', logged)::text;
 end $$;

@@ -1,15 +1,23 @@
 -- Allocation is two calls of one transaction around a pure rule in Python: open locks and reads, close writes what the rule
--- decided. Lanes first, trainers last and sorted, and their loads are read by the statement after the lock.
+-- decided. Lanes first, trainers last and sorted, and their loads are read by the statement after the lock. The plans are made once
+-- for batches of any size, so they go from row to row by index: a hash join would read all trainers for one allocation.
 
 create function kc.open_allocation(purchases uuid[]) returns text language plpgsql volatile
-    set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+    set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
     courses uuid[];
     wanted uuid[];
+    unlaned uuid[];
 begin
-    perform kc.lock_lanes(array(select student_id from allocation where purchase_id = any (purchases)));
-    select array_agg(purchase_id), array_agg(distinct course_id) into wanted, courses
-        from allocation where purchase_id = any (purchases) and status in ('requested', 'waitlisted');
+    perform from lane where student_id in (select student_id from allocation where purchase_id = any (purchases)) order by student_id for update;
+    select array_agg(a.purchase_id), array_agg(distinct a.course_id), array_agg(a.student_id) filter (where l.student_id is null)
+        into wanted, courses, unlaned
+        from allocation a left join lane l using (student_id)
+        where a.purchase_id = any (purchases) and a.status in ('requested', 'waitlisted');
+    if unlaned is not null then
+        -- a purchase comes with its lane; somebody has taken this one away
+        perform kc.lock_lanes(unlaned);
+    end if;
     if wanted is null then
         return '{"requests":[],"trainers":[],"waiting":{}}';
     end if;
@@ -42,29 +50,56 @@ end $$;
 create type kc.allocation_decision as (ord integer, allocation_id uuid, trainer_id uuid, turn integer, event_id uuid);
 
 create function kc.close_allocation(decisions jsonb) returns text language plpgsql volatile
-    set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+    set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
-    decided kc.allocation_decision[] := array(select d from jsonb_populate_recordset(null::kc.allocation_decision, decisions) d);
     at timestamptz := clock_timestamp();
-    -- open_allocation of this transaction holds the lanes
-    lanes lane[] := array(select l from lane l where l.student_id in (
-        select a.student_id from unnest(decided) d join allocation a using (allocation_id)));
+    logged json;
 begin
-    update allocation a set turn = d.turn, trainer_id = coalesce(d.trainer_id, a.trainer_id),
-            status = case when d.trainer_id is null then 'waitlisted' else 'allocated' end
-        from unnest(decided) d where a.allocation_id = d.allocation_id;
-    perform kc.append_events(array_agg(row(d.ord, d.event_id, a.student_id,
-            case when d.trainer_id is null then 'ALLOCATION_WAITLISTED' else 'COURSE_ACCESS_GRANTED' end, a.purchase_id, d.turn::text, p.payment_id,
-            case when d.trainer_id is null
-                then jsonb_build_object('purchase_id', a.purchase_id, 'allocation_id', a.allocation_id, 'course_id', a.course_id)
-                else jsonb_build_object('purchase_id', a.purchase_id, 'allocation_id', a.allocation_id, 'course_id', a.course_id,
-                    'trainer_id', t.trainer_id, 'trainer_name', t.name, 'sessions_total', p.tier) end)::kc.event_draft), at)
-        from unnest(decided) d join allocation a using (allocation_id) join purchase p using (purchase_id)
-        left join trainer t on t.trainer_id = d.trainer_id;
-    update trainer t set load = t.load + taken.n
-        from (select d.trainer_id, count(*) as n from unnest(decided) d where d.trainer_id is not null group by 1) taken
-        where t.trainer_id = taken.trainer_id;
-    return kc.logged_since(lanes)::text;
+    -- `open_allocation` of this transaction holds the lanes and the trainers
+    with d as materialized (
+        select * from jsonb_populate_recordset(null::kc.allocation_decision, decisions)
+    ), changed as (
+        update allocation a set turn = d.turn, trainer_id = coalesce(d.trainer_id, a.trainer_id),
+                status = case when d.trainer_id is null then 'waitlisted' else 'allocated' end
+            from d where a.allocation_id = d.allocation_id
+            returning d.ord, d.event_id, d.turn, d.trainer_id, a.allocation_id, a.purchase_id, a.student_id, a.course_id
+    ), draft as (
+        select l.student_id, -1 as ord, l.seq as base, null::uuid as event_id, null::text as type, null::uuid as purchase_id, null::text as turn,
+                null::text as payment_id, null::jsonb as data
+            from lane l where l.student_id in (select student_id from changed)
+        union all
+        select c.student_id, c.ord, null, c.event_id, case when c.trainer_id is null then 'ALLOCATION_WAITLISTED' else 'COURSE_ACCESS_GRANTED' end,
+                c.purchase_id, c.turn::text, p.payment_id,
+                case when c.trainer_id is null
+                    then jsonb_build_object('purchase_id', c.purchase_id, 'allocation_id', c.allocation_id, 'course_id', c.course_id)
+                    else jsonb_build_object('purchase_id', c.purchase_id, 'allocation_id', c.allocation_id, 'course_id', c.course_id,
+                        'trainer_id', t.trainer_id, 'trainer_name', t.name, 'sessions_total', p.tier) end
+            from changed c join purchase p using (purchase_id) left join trainer t on t.trainer_id = c.trainer_id
+            left join lateral (select true as told from event e where e.event_id = c.event_id limit 1) known on true
+            where known.told is null
+    ), numbered as materialized (
+        -- a lane's own row leads its drafts and brings the number to count from
+        select * from (
+            select d.*, first_value(base) over lane_order + row_number() over lane_order - 1 as seq
+            from draft d window lane_order as (partition by student_id order by ord)
+        ) n where ord >= 0
+    ), bumped as (
+        update lane set seq = n.seq from (select student_id, max(seq) as seq from numbered group by student_id) n
+            where lane.student_id = n.student_id
+    ), told as (
+        insert into event (event_id, student_id, seq, type, purchase_id, turn, correlation_id, data, created_at)
+            select event_id, student_id, seq, type, purchase_id, turn, payment_id, data, at from numbered
+    ), queued as (
+        insert into outbox (shard, event_id, student_id, seq, created_at)
+            select kc.shard(student_id), event_id, student_id, seq, at from numbered order by student_id, seq
+    ), taken as (
+        update trainer t set load = t.load + d.n
+            from (select trainer_id, count(*) as n from d where trainer_id is not null group by 1) d
+            where t.trainer_id = d.trainer_id
+    )
+    select json_agg(json_build_array(event_id, student_id, seq, type, purchase_id, payment_id, data, at) order by student_id, seq)
+        into logged from numbered;
+    return coalesce(logged, '[]')::text;
 end $$;
 
 -- Those who wait longest for a course that has room now, at most as many as there is room for.
