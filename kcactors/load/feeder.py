@@ -16,6 +16,7 @@ from kcactors.load.librdkafka import PaymentTopic
 from kcactors.load.pace import due_s
 from kcactors.load.plan import Delivery, Via
 from kcactors.load.signing import HEADER, signature
+from kcactors.load.timeline import Timeline
 
 WEBHOOK_PATH: Final = "/api/v1/webhooks/kc"
 RETRY_FOR_S: Final = 60.0
@@ -44,6 +45,7 @@ class Sent:
         self.refused: Counter[str] = Counter()
         """Answers other than 200, by status, and lost connections; each was sent again."""
         self.deliveries = 0
+        self.timeline = Timeline()
 
 
 class Feeder:
@@ -97,6 +99,7 @@ class Feeder:
 
         def done() -> None:
             self.sent.deliveries += 1
+            self.sent.timeline.delivered(time.perf_counter())
             progress(self.sent.deliveries - before)
 
         try:
