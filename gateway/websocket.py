@@ -224,7 +224,9 @@ class Connection:
         for task in (self._writer, self._checking):
             if task is not None:
                 task.cancel()
-        if self.follower is not None:
-            self.follower.stop()
         self._door.hub.dismiss(self)
         self._door.addresses.leave(self._websocket)
+        if self.follower is not None:
+            self.follower.stop()
+            # Each holds the other. A session must be freed without the garbage collector, which is kept from old ones.
+            self.follower = None
