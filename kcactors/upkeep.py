@@ -18,7 +18,7 @@ from actors.ingest.watch import ClientCalls
 from actors.intake import Intake
 from actors.metrics import WorkMetrics
 from actors.parking.desk import Desk
-from actors.projections.actor import PROJECTIONS, Projection, ProjectionLimits
+from actors.projections.actor import PEEK_S, PROJECTIONS, Projection, ProjectionLimits
 from actors.projections.metrics import ProjectionMetrics
 from actors.protocol.envelope import LoggedEvent
 from actors.reconciler.actor import Reconciler, ReconcilerLimits
@@ -106,7 +106,7 @@ class Upkeep:
             group_id=f"{kafka.group_id}-{name}",
             client_id=f"{self._settings.node.id}-{name}",
             drain_s=drain_s,
-            fetch_wait_ms=kafka.fetch_wait_ms,
+            fetch_wait_ms=int(PEEK_S * 1000),
             session_timeout_ms=kafka.session_timeout_ms,
             poll_max_records=self._settings.projections.batch_max,
         )
