@@ -13,6 +13,7 @@ declare
     refunds kc.refund_msg[] := array(select m from jsonb_populate_recordset(null::kc.refund_msg, batch -> 'refunds') m);
     disputes kc.dispute_msg[] := array(select m from jsonb_populate_recordset(null::kc.dispute_msg, batch -> 'disputes') m);
     notices kc.notice_msg[] := array(select m from jsonb_populate_recordset(null::kc.notice_msg, batch -> 'notices') m);
+    unnamed kc.unnamed_msg[] := array(select m from jsonb_populate_recordset(null::kc.unnamed_msg, batch -> 'unnamed') m);
     parks kc.park_msg[] := array(select m from jsonb_populate_recordset(null::kc.park_msg, batch -> 'parks') m);
     verdicts kc.verdict[] := '{}';
     more kc.verdict[];
@@ -50,6 +51,9 @@ begin
     end if;
     if cardinality(notices) > 0 then
         verdicts := verdicts || kc.take_notices(notices, at);
+    end if;
+    if cardinality(unnamed) > 0 then
+        verdicts := verdicts || kc.take_unnamed(unnamed, at);
     end if;
     if cardinality(parks) > 0 then
         perform kc.park(parks);
