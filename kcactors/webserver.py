@@ -29,7 +29,7 @@ class TidyWebSocket(WebSocketsSansIOProtocol):
         """Taken over from the HTTP protocol, which is done with its parser."""
         before = cast("asyncio.Transport", transport).get_protocol()
         if isinstance(before, HttpToolsProtocol):
-            before.parser = None
+            before.parser = None  # type: ignore[assignment]  # as uvicorn itself does
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
