@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.exceptions import ConnectionClosed
+from websockets.server import ServerProtocol
 
 from gateway.feed import Feed
 from gateway.follower import Follower
@@ -16,7 +17,7 @@ from kcactors.webserver import TidyWebSocket
 from tests.gateway.support import token, wire
 from tests.support.waiting import wait_until_async
 
-KINDS = (Connection, Session, Feed, Follower, TidyWebSocket, HttpToolsProtocol)
+KINDS = (Connection, Session, Feed, Follower, TidyWebSocket, ServerProtocol, HttpToolsProtocol)
 
 
 def alive() -> Counter[str]:
