@@ -5,9 +5,9 @@
 A whole node over embedded servers, a hundred thousand live student actors, and the load test's own feeder at a steady
 pace. Blocks of three kinds take turns in one process, so that neither drift nor the luck of a process's memory counts:
 "absent" suspends the reporter, by which a node counts and tells its figures (beside it a closed dashboard is routes,
-which stand behind all others); "closed" has it; "open" adds a browser's live tree page with the students unfolded, and a
-JSON stream. What is compared is the node's processor time for each delivery. At a steady pace that is harder to pass
-than a share of throughput: the same cost is set against the part of a core that the node uses, not against a whole one.
+which stand behind all others); "closed" has it; "open" adds a browser's live tree page with the students unfolded, and
+a JSON stream. What is compared is the node's processor time for each delivery. At a steady pace that is harder to pass
+than a share of throughput: the same cost is set against the part of a core that the node uses, not against all of it.
 
 Two measures: `bench.pairs` judges the blocks; and the dashboard's own meter counts the processor time of each of its
 steps, which knows no noise but not the sending of an answer.
@@ -176,16 +176,15 @@ class Load:
         self._runner.close()
 
 
-def measure(*, quick: bool = False) -> list[Row]:
-    """The rows of the group."""
-    actors, rounds, seconds = (1_000, 6, 1.0) if quick else (100_000, 60, 3.0)
+def measure(actors: int, rounds: int, seconds: float) -> list[Row]:
+    """The rows of the group, from ``rounds`` blocks of each kind."""
     settings = {"KCACTORS_STUDENT_IDLE_S": "86400", "KCACTORS_STUDENT_ACTIVE_MAX": str(2 * actors)}
     shop = Shop()
     with worker(shop, **settings) as at:
         load = Load(at.node.url, [UUID(course) for course in shop.courses], students("bench", actors))
         visitor = Visitor(at)
-        load.block(1.0)
         visitor.first_byte_ms()
+        _blocks(load, visitor, 1, 1.0)
         series = len(SERIES.findall(visitor.metrics()))
         load.wake_all()
         at.wait_for("select count(*) from outbox", 0)
@@ -252,11 +251,12 @@ def _first_bytes(load: Load, visitor: Visitor) -> list[float]:
 def main(arguments: list[str] | None = None) -> list[Row]:
     """Print the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer actors and blocks: a try, not a measurement"
-    )
+    parser.add_argument("--quick", action="store_true", help="a try, not a measurement")
+    parser.add_argument("--actors", type=int, help="live students")
+    parser.add_argument("--rounds", type=int, help="blocks of each kind")
     options = parser.parse_args(arguments)
-    rows = measure(quick=options.quick)
+    actors, rounds, seconds = (1_000, 6, 1.0) if options.quick else (100_000, 70, 3.0)
+    rows = measure(options.actors or actors, options.rounds or rounds, seconds)
     width = max(len(one["name"]) for one in rows)
     for one in rows:
         ratio = f"{one['ratio']:8.4f} x {one['baseline']}" if one["ratio"] is not None else ""
