@@ -23,6 +23,7 @@ from actors.projections.metrics import ProjectionMetrics
 from actors.protocol.envelope import LoggedEvent
 from actors.reconciler.actor import Reconciler, ReconcilerLimits
 from actors.store.connection import Connection
+from gateway.webhooks.kept import read_kept
 from kcactors.settings import Settings
 from supervision import ActorRef, Backoff, ChildSpec, PoisonPolicy, System, supervisor
 
@@ -67,7 +68,7 @@ class Upkeep:
     def desk(self) -> Iterator[Desk]:
         """Where operators deal with parked messages, on a connection of its own; for one thread."""
         with Connection(self._settings.database.url, "desk", self._settings.connection) as connection:
-            yield Desk(Hand(connection, self._committed))
+            yield Desk(Hand(connection, self._committed), read_kept)
 
     def _reconciler(self, intake: Intake, allocator: ActorRef[Any], metrics: WorkMetrics) -> ChildSpec:
         settings = self._settings.reconciler
