@@ -14,6 +14,7 @@ from actors.protocol.payments import (
     PaymentNoticed,
     PaymentRefunded,
     PaymentSucceeded,
+    PaymentUnnamed,
     RefundReported,
 )
 from supervision import ActorRef
@@ -97,3 +98,5 @@ def effect_key(event: PaymentEvent) -> EffectKey:
             return ("dispute", event.provider, event.dispute_id)
         case PaymentNoticed():
             return ("notice", event.provider, event.event_id)
+        case PaymentUnnamed():
+            return ("unnamed", event.provider, event.payment_id)

@@ -21,9 +21,17 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 class WorkMetrics:
-    """The counters of ingest, students, ledgers and publisher; it satisfies the ``Measure`` of each of them."""
+    """The counters of ingest, students, ledgers and publisher; it satisfies the ``Measure`` of each of them.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    Args:
+        registry: where they stand.
+        on_parked: told of each message that was parked.
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry, on_parked: Callable[[Park], None] = lambda _: None
+    ) -> None:
+        self._on_parked = on_parked
         self._messages = Counter(
             "kcactors_messages",
             "Payment events by where they came from, type and what became of them",
@@ -90,6 +98,7 @@ class WorkMetrics:
     def parked(self, park: Park) -> None:
         """One message was parked."""
         self._parked.labels(park.stage).inc()
+        self._on_parked(park)
 
     def committed(self, messages: int, seconds: float) -> None:
         """One transaction of so many messages took so long."""

@@ -1,7 +1,8 @@
-"""``make bench [GROUP=name]``: measure, print tables with ratios, write ``bench/results/latest.json``.
+"""``make bench [GROUP=name]``: measure, print tables with ratios, write ``bench/results/``.
 
 Every ratio is against a baseline that ran in the same minutes on the same machine; single figures say little on a
-machine that is shared.
+machine that is shared. ``sweeps``, ``storm`` and ``stages`` take long or answer another question: they run only when
+they are named. See ``bench/README.md``.
 """
 
 from __future__ import annotations
@@ -11,59 +12,89 @@ import importlib
 import json
 import os
 import platform
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.figures import Row, plots, table
+
 GROUPS = ("runtime", "ledger", "end_to_end", "latency", "gateway", "dashboard", "scale")
-RESULTS = Path(__file__).parent / "results" / "latest.json"
+"""What `make bench` runs."""
+
+NAMED = ("sweeps", "storm", "stages")
+"""What runs only when it is named."""
+
+RESULTS = Path(__file__).parent / "results"
 
 
 def present() -> dict[str, str]:
     """Group to module, for the groups that there are."""
     here = Path(__file__).parent
-    return {group: f"bench.{group}" for group in GROUPS if (here / f"{group}.py").exists()}
+    return {group: f"bench.{group}" for group in (*GROUPS, *NAMED) if (here / f"{group}.py").exists()}
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were made on."""
+    """What the figures were made on, and what else ran there."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cores": os.cpu_count(),
+        "cpu": _cpu(),
         "memory_gib": round(memory / 2**30, 1),
         "python": platform.python_version(),
         "system": platform.platform(),
+        "load_1m_before": round(os.getloadavg()[0], 2),
+        "commit": _commit(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as a person reads them."""
-    width = max((len(row["name"]) for row in rows), default=0)
-    lines = []
-    for row in rows:
-        ratio = f"   {row['ratio']:.2f} x {row['baseline']}" if row["ratio"] is not None else ""
-        lines.append(f"  {row['name']:<{width}}  {row['value']:>14,.2f} {row['unit']}{ratio}")
-    return "\n".join(lines)
+def keep(name: str, made: dict[str, Any], rows: list[Row]) -> None:
+    """Write the rows with how they were made."""
+    document = {"machine": made, "command": " ".join(["python -m bench", *sys.argv[1:]]), "results": rows}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
 
 
 def main() -> None:
     groups = present()
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(groups))
+    parser.add_argument("--group", action="append", default=[], help="the same, as make says it")
     parser.add_argument(
-        "--group", choices=sorted(groups), action="append", help="one group; all when left out"
+        "--quick", action="store_true", help="fewer and shorter runs, where a group knows how"
     )
-    wanted = parser.parse_args().group or list(groups)
-    rows: list[dict[str, Any]] = []
+    options = parser.parse_args()
+    wanted = [*options.groups, *options.group] or [group for group in GROUPS if group in groups]
+    if unknown := sorted(set(wanted) - set(groups)):
+        parser.error(f"there is no group {', '.join(unknown)}; there are {', '.join(groups)}")
+    made, rows = machine(), []
     for group in wanted:
         print(f"measuring {group} …", file=sys.stderr, flush=True)
-        measured = importlib.import_module(groups[group]).main([])
+        module = importlib.import_module(groups[group])
+        quick = ["--quick"] if options.quick and getattr(module, "KNOWS_QUICK", False) else []
+        measured = module.main(quick)
         rows += measured
+        keep(group, made, measured)
+        for name, drawing in getattr(module, "plots", plots)(measured).items():
+            (RESULTS / name).write_text(drawing)
         print(f"\n{group}\n{table(measured)}\n", flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": machine(), "results": rows}, indent=2) + "\n")
-    print(f"written to {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}")
+    keep("latest", made, rows)
+    print(f"written to {RESULTS}/")
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _commit() -> str:
+    words = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 if __name__ == "__main__":

@@ -1,42 +1,59 @@
-"""Group `dashboard`: what looking costs, in pairs: no dashboard, one that nobody opens, one that is watched.
+"""Group `dashboard`: what looking costs a node that works, in pairs.
 
     python -m bench.dashboard [--quick]
 
-A hundred thousand actors are alive and five thousand of them get messages as fast as one thread can tell them. "Closed"
-is what every node carries: the routes, a scrape of the metrics and the census behind the node's reports. "Open" adds a
-browser's live tree page and a JSON stream, read by another process. Kinds take turns, so that drift hits all of them.
+A whole node over embedded servers, a hundred thousand live student actors, and the load test's own feeder at a steady
+pace. Blocks of three kinds take turns in one process, so that neither drift nor the luck of a process's memory counts:
+"absent" suspends the reporter, by which a node counts and tells its figures (beside it a closed dashboard is routes,
+which stand behind all others); "closed" has it; "open" adds a browser's live tree page with the students unfolded, and
+a JSON stream. What is compared is the node's processor time for each delivery. At a steady pace that is harder to pass
+than a share of throughput: the same cost is set against the part of a core that the node uses, not against all of it.
+
+Two measures: `bench.pairs` judges the blocks; and the dashboard's own meter counts the processor time of each of its
+steps, which knows no noise but not the sending of an answer.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import http.client
-import logging
+import itertools
+import json
+import random
+import re
 import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote
+from uuid import UUID
 
-import uvicorn
-from prometheus_client import CollectorRegistry, generate_latest
-from starlette.applications import Starlette
+import jwt
 
-from supervision import Actor, ChildSpec, Router, System
-from supervision.dashboard import Dashboard, Deed, Deps, Operator
+from bench.pairs import paired
+from bench.shop import Shop, row
+from bench.worker import JWT_SECRET, WEBHOOK_SECRET, Worker, worker
+from kcactors.load.feeder import Feeder
+from kcactors.load.plan import Delivery, Shape, Via, deliveries, delivery, payment, payments, students
 
 Row = dict[str, Any]
-GROUP = "dashboard"
-TOKEN = "bench"  # noqa: S105 - any will do here
-ACTIVE = 5_000
-SCRAPE_S = 5.0
-REPORT_S = 2.0
-WAIT_S = 120.0
-WATCHER = """
+GROUP: Final = "dashboard"
+PER_S: Final = 200.0
+"""Deliveries a second while blocks are measured; every payment comes twice."""
+KINDS: Final = ("absent", "closed", "open")
+CLOSED_MAX, OPEN_MAX, FIRST_BYTE_MAX_MS = 1.01, 1.03, 300.0
+SETTLE_S: Final = 0.5
+LOOKS: Final = 20
+OPENED: Final = quote("core/directory,core/directory#partition 0")
+METER: Final = re.compile(rb"^kcactors_observe_cpu_seconds_total (\S+)", re.MULTILINE)
+SERIES: Final = re.compile(rb"^[^#\n]", re.MULTILINE)
+WATCHER: Final = """
 import http.client, sys
 port, path, header, value = sys.argv[1:]
 connection = http.client.HTTPConnection("127.0.0.1", int(port))
@@ -48,193 +65,202 @@ while answer.read1(65536):
 """
 
 
-class Counter(Actor):
-    """Counts; one number for all, since one thread runs them."""
+class Visitor:
+    """An operator at a node."""
 
-    total = 0
+    def __init__(self, node: Worker) -> None:
+        self._port = node.node.port
+        self._clock = (
+            ~node.node.pid << 3
+        ) | 2  # linux/posix-timers.h: the processor clock of another process
+        claims = {"sub": "bench", "role": "operator", "exp": int(time.time()) + 86_400}
+        self._token = jwt.encode(claims, JWT_SECRET, algorithm="HS256")
+        self._cookie = self._ask("POST", "/supervision/session").getheader("set-cookie", "").split(";")[0]
 
-    def on_receive(self, message: Any) -> None:
-        Counter.total += 1
+    def cpu_s(self) -> float:
+        """Processor time of the node, all threads."""
+        return time.clock_gettime(self._clock)
 
+    def metrics(self) -> bytes:
+        return self._ask("GET", "/metrics").read()
 
-class Office:
-    """The dashboard of a system on a port, with its scraper."""
+    def metered_s(self) -> float:
+        """Processor time that the dashboard has counted as its own."""
+        found = METER.search(self.metrics())
+        assert found is not None
+        return float(found[1])
 
-    def __init__(self, system: System) -> None:
-        async def verify(_: str) -> Operator:
-            return Operator("bench", time.time() + 3600)
+    def report(self, wanted: bool) -> None:  # noqa: FBT001 - the one thing it sets
+        """Have the reporter work, or not."""
+        verb = "resume" if wanted else "suspend"
+        answer = self._ask("POST", f"/api/v1/supervision/actors/reporter/{verb}")
+        assert answer.status == http.client.OK, answer.read()
 
-        async def audit(_: Deed) -> None:
-            return
+    def first_byte_ms(self) -> float:
+        """From asking for the tree page to its first byte."""
+        begun_s = time.perf_counter()
+        answer = self._ask("GET", f"/supervision/tree?open={OPENED}", cookie=self._cookie)
+        assert answer.status == http.client.OK
+        return (time.perf_counter() - begun_s) * 1000
 
-        deps = Deps(system=system, node="bench", verify=verify, audit=audit, session_key=b"bench")
-        self.dashboard = Dashboard(deps)
-        self._registry = CollectorRegistry()
-        self._registry.register(self.dashboard.collector("kcactors_"))
-        app = Starlette(routes=[*self.dashboard.pages(), *self.dashboard.api()])
-        self._server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
-        self._serving = threading.Thread(target=lambda: asyncio.run(self._server.serve()), daemon=True)
-        self._ended = threading.Event()
-        self._keeping = threading.Thread(target=self._keep, daemon=True)
+    def active(self) -> int:
+        """Live student actors."""
+        document = json.loads(self._ask("GET", "/api/v1/supervision").read())
+        core = next(one for one in document["root"]["children"] if one["name"] == "core")
+        return int(next(one for one in core["children"] if one["name"] == "directory")["active"])
 
-    @property
-    def port(self) -> int:
-        port: int = self._server.servers[0].sockets[0].getsockname()[1]
-        return port
-
-    def _keep(self) -> None:
-        due_s = time.monotonic()
-        while not self._ended.wait(REPORT_S):
-            self.dashboard.census.count()
-            if time.monotonic() >= due_s:
-                due_s = time.monotonic() + SCRAPE_S
-                generate_latest(self._registry)
-
-    @contextlib.contextmanager
-    def closed(self) -> Iterator[None]:
-        """Nobody looks."""
-        self._serving.start()
-        self._keeping.start()
-        while not self._server.started:
-            self._ended.wait(0.01)
-        try:
-            yield
-        finally:
-            self._server.should_exit = self._server.force_exit = True
-            self._ended.set()
-            self._serving.join()
-            self._keeping.join()
-
-    @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """A page and a stream are open."""
-        cookie = self._request("POST", "/supervision/session").getheader("set-cookie", "").split(";")[0]
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """A page and a stream are open in another process."""
         looks = [
-            ("/supervision/live/tree", "cookie", cookie),
-            ("/api/v1/supervision/stream", "authorization", f"Bearer {TOKEN}"),
+            (f"/supervision/live/tree?open={OPENED}", "cookie", self._cookie),
+            ("/api/v1/supervision/stream", "authorization", f"Bearer {self._token}"),
         ]
         watchers = [
-            subprocess.Popen([sys.executable, "-c", WATCHER, str(self.port), *look]) for look in looks
+            subprocess.Popen([sys.executable, "-c", WATCHER, str(self._port), *look]) for look in looks
         ]
-        while self.dashboard.viewers.taken < len(watchers):
-            self._ended.wait(0.05)
         try:
             yield
+            assert all(watcher.poll() is None for watcher in watchers), "a watcher was turned away"
         finally:
             for watcher in watchers:
                 watcher.terminate()
                 watcher.wait()
 
-    def first_byte_s(self) -> float:
-        """From asking for the tree page to its first byte."""
-        cookie = self._request("POST", "/supervision/session").getheader("set-cookie", "").split(";")[0]
-        begun_s = time.monotonic()
-        answer = self._request("GET", "/supervision/tree", {"cookie": cookie})
-        assert answer.status == http.client.OK
-        return time.monotonic() - begun_s
-
-    def _request(
-        self, verb: str, path: str, headers: dict[str, str] | None = None
-    ) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
-        connection.request(verb, path, headers={"authorization": f"Bearer {TOKEN}", **(headers or {})})
+    def _ask(self, verb: str, path: str, **headers: str) -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=120)
+        connection.request(verb, path, headers={"authorization": f"Bearer {self._token}", **headers})
         return connection.getresponse()
 
 
-def handled_per_s(router: Router, seconds: float) -> float:
-    """Messages for each second of this process's processor time, the dashboard's own included.
+class Load:
+    """The load test's feeder, told what to send from outside its loop."""
 
-    Tells for so long and waits until all of it is handled. Processor time, because on a busy machine the clock tells
-    what others do; the loop sleeps while it waits, so what is spent is the work.
-    """
-    keys = [str(number) for number in range(ACTIVE)]
-    before, told = Counter.total, 0
-    begun_s, spent_s = time.monotonic(), time.process_time()
-    while time.monotonic() - begun_s < seconds:
-        for key in keys:
-            router.tell(key, 1)
-        told += len(keys)
-        while Counter.total - before < told - 2 * ACTIVE:
-            time.sleep(0.0005)
-    while Counter.total - before < told:
-        time.sleep(0.0005)
-    return told / (time.process_time() - spent_s)
+    def __init__(self, url: str, courses: Sequence[UUID], everybody: Sequence[UUID]) -> None:
+        self._courses, self._everybody = courses, everybody
+        self._feeder = Feeder(topic=None, nodes=[url], secret=WEBHOOK_SECRET)
+        self._runner = asyncio.Runner()
+        self._blocks = itertools.count()
+
+    def wake_all(self) -> None:
+        """One payment for every student, as fast as they are taken."""
+        now = datetime.now(UTC)
+        sent = [
+            delivery(
+                payment(f"wake-{n:07d}", student, self._courses[n % len(self._courses)], 10, now), Via.WEBHOOK
+            )
+            for n, student in enumerate(self._everybody)
+        ]
+        self._feed(sent, None)
+
+    def block(self, seconds: float) -> int:
+        """Payments and their duplicates at the pace, until the last answer; how many deliveries that were."""
+        number = next(self._blocks)
+        half = round(PER_S * seconds / 2)
+        shape = Shape(run=f"block-{number}", payments=half, students=half, webhook_share=1.0, seed=number + 1)
+        made = payments(shape, self._courses, datetime.now(UTC))
+        chosen = random.Random(number).choices(self._everybody, k=half)
+        ours = [
+            payment(one.payment_id, student, one.course_id, one.tier, one.occurred_at)
+            for one, student in zip(made, chosen, strict=True)
+        ]
+        sent = deliveries(shape, ours, half)
+        self._feed(sent, PER_S)
+        return len(sent)
+
+    def _feed(self, sent: Sequence[Delivery], per_s: float | None) -> None:
+        self._runner.run(self._feeder.feed(sent, rate_per_s=per_s))
+
+    def close(self) -> None:
+        self._runner.run(self._feeder.close())
+        self._runner.close()
 
 
-def measure(*, quick: bool = False) -> list[Row]:
-    """The rows of the group."""
-    actors, rounds, seconds = (20_000, 3, 2.0) if quick else (100_000, 7, 6.0)
-    system = System("bench")
-    router = Router(lambda _: Counter(), idle_s=3600.0, active_max=2 * actors)
-    system.start_child(None, router.spec())
-    system.start_child(None, ChildSpec("lone", Counter))
-    for number in range(actors):
-        router.tell(str(number), 1)
-    while Counter.total < actors:
-        time.sleep(0.01)
-    rates: dict[str, list[float]] = {"none": [], "closed": [], "open": []}
-    shares: list[float] = []
-    first_bytes: list[float] = []
-    handled_per_s(router, 1.0)
+def measure(actors: int, rounds: int, seconds: float) -> list[Row]:
+    """The rows of the group, from ``rounds`` blocks of each kind."""
+    settings = {"KCACTORS_STUDENT_IDLE_S": "86400", "KCACTORS_STUDENT_ACTIVE_MAX": str(2 * actors)}
+    shop = Shop()
+    with worker(shop, **settings) as at:
+        load = Load(at.node.url, [UUID(course) for course in shop.courses], students("bench", actors))
+        visitor = Visitor(at)
+        visitor.first_byte_ms()
+        _blocks(load, visitor, 1, 1.0)
+        series = len(SERIES.findall(visitor.metrics()))
+        load.wake_all()
+        at.wait_for("select count(*) from outbox", 0)
+        active = visitor.active()
+        assert active >= actors, active
+        load.block(2.0)
+        found = _blocks(load, visitor, rounds, seconds)
+        at.wait_for("select count(*) from outbox", 0)
+        first_bytes = _first_bytes(load, visitor)
+        grown = len(SERIES.findall(visitor.metrics())) - series
+        load.close()
+    cpu = {kind: [spent / count for spent, _, count in found[kind]] for kind in KINDS}
+    own = {kind: sum(m for _, m, _ in found[kind]) / sum(s for s, _, _ in found[kind]) for kind in KINDS}
+    absent = f"no dashboard, {active:,} students"
+    rows = [row(GROUP, f"CPU a delivery, {absent}", statistics.median(cpu["absent"]) * 1000, "ms")]
+    for kind, other, bound in (("closed", "absent", CLOSED_MAX), ("open", "closed", OPEN_MAX)):
+        judged = paired(cpu[kind], cpu[other])
+        rows.append(
+            row(GROUP, f"CPU a delivery, {kind}", statistics.median(cpu[kind]) * 1000, "ms", other)
+            | {"ratio": judged.ratio}
+        )
+        rows.append(row(GROUP, f"{kind} by {other}, 95 % from", judged.low, "x"))
+        rows.append(row(GROUP, f"{kind} by {other}, 95 % to (asked {bound})", judged.high, "x"))
+        rows.append(row(GROUP, f"{kind}, as it counts itself", own[kind] * 100, "% of node CPU"))
+    rows.append(row(GROUP, "first byte of the tree page, median", statistics.median(first_bytes), "ms"))
+    rows.append(row(GROUP, f"the slowest of {LOOKS} (asked {FIRST_BYTE_MAX_MS:.0f})", max(first_bytes), "ms"))
+    rows.append(row(GROUP, f"more metric series with {active:,} students", grown, ""))
+    return rows
+
+
+def _blocks(
+    load: Load, visitor: Visitor, rounds: int, seconds: float
+) -> dict[str, list[tuple[float, float, int]]]:
+    """Of each kind, for each block: processor seconds of the node, those of the dashboard, and deliveries."""
+    found: dict[str, list[tuple[float, float, int]]] = {kind: [] for kind in KINDS}
+    order = random.Random(1)
     for _ in range(rounds):
-        rates["none"].append(handled_per_s(router, seconds))
-        office = Office(system)
-        with office.closed():
-            rates["closed"].append(handled_per_s(router, seconds))
-            with office.watched():
-                rates["open"].append(handled_per_s(router, seconds))
-            shares.append(office.dashboard.meter.share())
-            first_bytes.append(office.first_byte_s())
-    assert system.account().error == 0
-    system.stop(WAIT_S)
+        for kind in order.sample(KINDS, len(KINDS)):
+            with ExitStack() as stack:
+                visitor.report(kind != "absent")
+                if kind == "open":
+                    stack.enter_context(visitor.watching())
+                time.sleep(SETTLE_S)
+                metered_s, spent_s = visitor.metered_s(), visitor.cpu_s()
+                count = load.block(seconds)
+                spent_s = visitor.cpu_s() - spent_s
+                found[kind].append((spent_s, visitor.metered_s() - metered_s, count))
+    visitor.report(True)  # noqa: FBT003
+    return found
 
-    def row(
-        name: str, value: float, unit: str, baseline: str | None = None, ratio: float | None = None
-    ) -> Row:
-        return {
-            "group": GROUP,
-            "name": name,
-            "value": value,
-            "unit": unit,
-            "baseline": baseline,
-            "ratio": ratio,
-        }
 
-    def pairs(kind: str) -> float:
-        return statistics.median(ours / none for ours, none in zip(rates[kind], rates["none"], strict=True))
-
-    return [
-        row(f"messages, no dashboard, {actors:,} actors", statistics.median(rates["none"]), "msg/cpu-s"),
-        row(
-            "messages, dashboard closed",
-            statistics.median(rates["closed"]),
-            "msg/cpu-s",
-            "no dashboard",
-            pairs("closed"),
-        ),
-        row(
-            "messages, dashboard open",
-            statistics.median(rates["open"]),
-            "msg/cpu-s",
-            "no dashboard",
-            pairs("open"),
-        ),
-        row("cost that the page itself shows", statistics.median(shares) * 100, "% of a core"),
-        row("first byte of the tree page", statistics.median(first_bytes) * 1000, "ms"),
-    ]
+def _first_bytes(load: Load, visitor: Visitor) -> list[float]:
+    """Of the tree page, while the load runs; each look comes later than any sample is kept."""
+    loading = threading.Thread(target=load.block, args=(LOOKS * 1.1,))
+    loading.start()
+    taken: list[float] = []
+    for _ in range(LOOKS):
+        taken.append(visitor.first_byte_ms())
+        time.sleep(1.0)
+    loading.join()
+    return taken
 
 
 def main(arguments: list[str] | None = None) -> list[Row]:
     """Print the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer actors and rounds")
+    parser.add_argument("--quick", action="store_true", help="a try, not a measurement")
+    parser.add_argument("--actors", type=int, help="live students")
+    parser.add_argument("--rounds", type=int, help="blocks of each kind")
     options = parser.parse_args(arguments)
-    logging.getLogger("supervision").setLevel(logging.ERROR)
-    rows = measure(quick=options.quick)
+    actors, rounds, seconds = (1_000, 6, 1.0) if options.quick else (100_000, 70, 3.0)
+    rows = measure(options.actors or actors, options.rounds or rounds, seconds)
     width = max(len(one["name"]) for one in rows)
     for one in rows:
-        ratio = f"{one['ratio']:8.3f} x" if one["ratio"] is not None else ""
-        print(f"{one['name']:<{width}}  {one['value']:>14,.1f} {one['unit']:<12}{ratio}")
+        ratio = f"{one['ratio']:8.4f} x {one['baseline']}" if one["ratio"] is not None else ""
+        print(f"{one['name']:<{width}}  {one['value']:>12,.4f} {one['unit']:<14}{ratio}")
     return rows
 
 

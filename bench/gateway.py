@@ -7,13 +7,14 @@ echo on the same machine: what the framework itself costs.
 import asyncio
 import contextlib
 import json
+import os
 import random
 import re
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -51,6 +52,11 @@ class Server(NamedTuple):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def cpu_s(self) -> float:
+        """CPU seconds that the process has used; a busy machine changes them little."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def sockets(self) -> int:
         """Open sockets of the server's process."""
@@ -99,6 +105,7 @@ class Screen:
         self.student, self.crowd = student, crowd
         self.last: int | None = None
         self.holes = 0
+        self.tries = 0
         self.connected = asyncio.Event()
         self.client: LeanClient | None = None
 
@@ -148,6 +155,7 @@ class Screen:
 
     async def open_with_patience(self, rng: random.Random) -> None:
         for attempt in range(20):
+            self.tries += 1
             with contextlib.suppress(OSError):
                 if await self.open():
                     await asyncio.wait_for(self.connected.wait(), 30)
@@ -292,7 +300,34 @@ async def latency(redis_url: str, count: int, rate: int, seconds: float) -> list
     return rows
 
 
+async def bare_storm(redis_url: str, count: int) -> tuple[float, float]:
+    """Seconds, and CPU seconds of the server for each, until ``count`` sockets of the echo are open again."""
+    with serving("bare", redis_url) as bare:
+        loop = asyncio.get_running_loop()
+
+        async def one() -> LeanClient:
+            _, client = await loop.create_connection(
+                lambda: LeanClient(host="x", token=None, hello=None, on_text=lambda _text: None),
+                "127.0.0.1",
+                bare.port,
+            )
+            assert await client.opened
+            return client
+
+        for client in await asyncio.gather(*(one() for _ in range(count))):
+            assert client.transport is not None
+            client.transport.abort()
+        await until(lambda: bare.sockets() < count, 10)
+        begin, used = time.monotonic(), bare.cpu_s()
+        clients = await asyncio.gather(*(one() for _ in range(count)))
+        took = time.monotonic() - begin
+        assert len(clients) == count
+        return took, (bare.cpu_s() - used) / count
+
+
 async def storm(redis_url: str, count: int) -> list[Row]:
+    """All sessions are cut off, miss events, and come back at the same moment, with the limits of production."""
+    bare_took, bare_cpu = await bare_storm(redis_url, count)
     with serving("gateway", redis_url) as server:
         crowd = Crowd(server.port, count)
         await crowd.open()
@@ -302,14 +337,20 @@ async def storm(redis_url: str, count: int) -> list[Row]:
             await until(lambda: crowd.seen >= first, 10)
             crowd.drop()
             away = (await http.post(f"{server.url}/bench/feed", json=order | {"seed": 3})).json()["sent"]
-            begin = time.monotonic()
+            begin, used = time.monotonic(), server.cpu_s()
             await asyncio.gather(*(screen.open_with_patience(crowd.rng) for screen in crowd.screens))
-            took = time.monotonic() - begin
+            took, cpu = time.monotonic() - begin, (server.cpu_s() - used) / count
             await until(lambda: crowd.seen >= first + away, 10)
         lost = first + away - crowd.seen
         holes = sum(screen.holes for screen in crowd.screens)
+        tries = sum(screen.tries for screen in crowd.screens) - count
+    seconds, cost = f"bare echo: {count} connects", "bare echo: CPU for each connect"
     return [
-        Row(GROUP, f"storm of {count} reconnects: all resumed after", took, "s"),
+        Row(GROUP, seconds, bare_took, "s"),
+        Row(GROUP, f"storm of {count} reconnects: all resumed after", took, "s", seconds, took / bare_took),
+        Row(GROUP, cost, bare_cpu * 1000, "ms"),
+        Row(GROUP, "storm: CPU for each session", cpu * 1000, "ms", cost, cpu / bare_cpu),
+        Row(GROUP, "storm: tries for each session", tries / count, "1"),
         Row(GROUP, "storm: events lost", lost + holes, "1"),
     ]
 
@@ -367,19 +408,25 @@ async def _redis() -> AsyncIterator[str]:
         yield server.url
 
 
-async def _measure() -> list[Row]:
+PARTS: dict[str, Callable[[str], Awaitable[list[Row]]]] = {
+    "idle": lambda url: idle(url, 4000),
+    "latency": lambda url: latency(url, 4000, 1000, 10.0),
+    "storm": lambda url: storm(url, 5000),
+    "stalled": stalled,
+}
+
+
+async def _measure(parts: Sequence[str]) -> list[Row]:
     rows: list[Row] = []
     async with _redis() as url:
-        rows += await idle(url, 4000)
-        rows += await latency(url, 4000, 1000, 10.0)
-        rows += await storm(url, 5000)
-        rows += await stalled(url)
+        for part in parts:
+            rows += await PARTS[part](url)
     return rows
 
 
-def main(_arguments: list[str] | None = None) -> list[dict[str, Any]]:
-    """Measure everything of the group; print a table; return the rows."""
-    rows = asyncio.run(_measure())
+def main(arguments: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Measure the parts named, or all of the group; print a table; return the rows."""
+    rows = asyncio.run(_measure(arguments or list(PARTS)))
     for row in rows:
         ratio = f"  {row.ratio:6.2f} x {row.baseline}" if row.ratio is not None else ""
         print(f"{row.name:60} {row.value:12.2f} {row.unit}{ratio}")
@@ -387,4 +434,4 @@ def main(_arguments: list[str] | None = None) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

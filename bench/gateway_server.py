@@ -29,8 +29,10 @@ from actors.protocol.envelope import LoggedEvent, channel, envelope_text
 from gateway.app import build_app
 from gateway.door import GatewayDeps
 from gateway.limits import GatewayLimits
-from gateway.serving import listening_socket, uvicorn_options
+from gateway.serving import listening_socket
 from gateway.tokens import TokenVerifier
+from kcactors.webserver import server_config
+from supervision import Collector
 
 SECRET = "the bench's own secret, long enough for HS256"  # noqa: S105 - signs the bench's tokens only
 DATA: dict[str, Any] = {
@@ -183,9 +185,10 @@ def main() -> None:
     app = bare_app() if kind == "bare" else gateway_app(redis_url, limits)
     listener = listening_socket("127.0.0.1", 0, limits)
     print(listener.getsockname()[1], flush=True)
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, **uvicorn_options(limits) | {"lifespan": "auto"})
-    )
+    server = uvicorn.Server(server_config(app, limits, lifespan="auto"))
+    # As a node does; without it, full collections are half of what a storm costs, the echo's as well.
+    collector = Collector()
+    collector.tend()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve(sockets=[listener]))
 

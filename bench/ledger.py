@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +16,8 @@ from actors.protocol.payments import PaymentSucceeded
 from actors.store.catalog import import_catalog
 from actors.store.connection import Connection
 from actors.store.migrate import migrate
-from bench.shop import Shop, row
+from bench.figures import Row, figure
+from bench.shop import Shop
 from kcactors.embedded import throwaway_services
 from supervision import Actor, ActorRef, ChildSpec, System
 
@@ -87,7 +87,7 @@ def through_ledger(url: str, events: Sequence[PaymentSucceeded]) -> float:
     return rate
 
 
-def main(_arguments: list[str] | None = None) -> list[dict[str, Any]]:
+def main(_arguments: list[str] | None = None) -> list[Row]:
     shop = Shop()
     rates: dict[str, list[float]] = {"alone": [], "ledger": [], "single": []}
     with throwaway_services(topics={}) as services:
@@ -105,10 +105,9 @@ def main(_arguments: list[str] | None = None) -> list[dict[str, Any]]:
             for name, measure in measures.items():
                 rates[name].append(measure(f"{name}{run}_"))
         system.stop(5)
-    median = {name: statistics.median(values) for name, values in rates.items()}
-    alone = "set-based SQL alone"
+    alone = figure(GROUP, "set-based SQL alone", rates["alone"], "payments/s")
     return [
-        row(GROUP, alone, median["alone"], "payments/s"),
-        row(GROUP, "one ledger", median["ledger"], "payments/s", alone, median["alone"]),
-        row(GROUP, "one transaction a message", median["single"], "payments/s", alone, median["alone"]),
+        alone,
+        figure(GROUP, "one ledger", rates["ledger"], "payments/s", alone),
+        figure(GROUP, "one transaction a message", rates["single"], "payments/s", alone),
     ]

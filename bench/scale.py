@@ -76,7 +76,7 @@ def throughput(payments: int) -> list[dict[str, Any]]:
 
 def _fill(cluster: Cluster, payments: int) -> None:
     shape = plan.Shape(run="scale", payments=payments, students=1_000)
-    feeder = Feeder(cluster.kafka)
+    feeder = Feeder(cluster)
     for payment in plan.payments(shape, catalogue.course_ids(COURSES), datetime.now(UTC)):
         delivery = plan.delivery(payment, plan.Via.KAFKA)
         feeder.send(delivery.student_id, delivery.body)
@@ -92,7 +92,7 @@ def hand_over(rate_per_s: float) -> list[dict[str, Any]]:
         while sorted(len(cluster.partitions_of(number)) for number in range(3)) != [4, 4, 4]:
             wait_for(time.monotonic() + 0.2)
         count = int(rate_per_s * HANDOVER_S)
-        feeder = Feeder(cluster.kafka)
+        feeder = Feeder(cluster)
         moved, start_s = cluster.partitions_of(0), time.monotonic()
         left = datetime.now(UTC)
         shape = plan.Shape(run="handover", payments=count, students=1_000)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +17,15 @@ import psycopg
 
 from actors.store.catalog import import_catalog
 from actors.store.migrate import migrate
+from bench.clocks import PostgresClock, process_s
 from bench.shop import Shop
 from kcactors.child import ChildNode
 from kcactors.embedded import Services, throwaway_services
-from kcactors.embedded.ports import candidates
+from kcactors.embedded.ports import LOOPBACK, candidates
+from kcactors.readiness import wait_until_ready
 
 PARTITIONS = 12
+FETCH_WAIT_MS = 20
 JWT_SECRET = "a secret of the bench, long enough for HS256"  # noqa: S105 - of throwaway servers
 WEBHOOK_SECRET = "whsec_of_the_bench"  # noqa: S105
 
@@ -29,6 +36,7 @@ class Worker:
     def __init__(self, services: Services, node: ChildNode) -> None:
         self.services, self.node = services, node
         self._database = psycopg.connect(services.database_url, autocommit=True)
+        self._postgres = PostgresClock(self._database)
 
     def number(self, statement: str) -> int:
         row = self._database.execute(statement.encode()).fetchone()
@@ -48,30 +56,96 @@ class Worker:
 
     def cpu_s(self) -> float:
         """CPU that the node has used, all threads."""
-        fields = Path(f"/proc/{self.node.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / 100
+        return process_s(self.node.pid)
+
+    def postgres_s(self) -> float:
+        """CPU that PostgreSQL has used, all processes."""
+        return self._postgres.total_s()
+
+
+@contextmanager
+def ground(shop: Shop) -> Iterator[Services]:
+    """Servers, schema and catalogue, and nobody who works yet."""
+    topics = {"payment-events": PARTITIONS, "business-events": PARTITIONS}
+    with throwaway_services(topics=topics) as services:
+        migrate(services.database_url)
+        import_catalog(services.database_url, shop.catalogue())
+        yield services
+
+
+@contextmanager
+def node_on(services: Services, module: str = "kcactors", **settings: str) -> Iterator[Worker]:
+    """One node on servers that run, ready and owner of every partition; ``module`` is what is run as one."""
+    given: dict[str, Any] = {
+        "KCACTORS_DATABASE_URL": services.database_url,
+        "KCACTORS_REDIS_URL": services.redis_url,
+        "KCACTORS_KAFKA_BOOTSTRAP": services.kafka_bootstrap,
+        "KCACTORS_KAFKA_API_VERSION": services.kafka.api_version,
+        "KCACTORS_KAFKA_SESSION_TIMEOUT_MS": "6000",
+        "KCACTORS_KAFKA_FETCH_WAIT_MS": str(FETCH_WAIT_MS),
+        "KCACTORS_JWT_SECRET": JWT_SECRET,
+        "KCACTORS_WEBHOOK_SECRETS_KC": WEBHOOK_SECRET,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        node = ChildNode(next(candidates()), given | settings, log=Path(folder) / "node.log", module=module)
+        try:
+            wait_until_ready([node], PARTITIONS)
+            yield Worker(services, node)
+        finally:
+            node.stop()
 
 
 @contextmanager
 def worker(shop: Shop, **settings: str) -> Iterator[Worker]:
     """Servers, schema, catalogue and one node that is ready."""
-    topics = {"payment-events": PARTITIONS, "business-events": PARTITIONS}
-    with throwaway_services(topics=topics) as services, tempfile.TemporaryDirectory() as folder:
-        migrate(services.database_url)
-        import_catalog(services.database_url, shop.catalogue())
-        given: dict[str, Any] = {
-            "KCACTORS_DATABASE_URL": services.database_url,
-            "KCACTORS_REDIS_URL": services.redis_url,
-            "KCACTORS_KAFKA_BOOTSTRAP": services.kafka_bootstrap,
-            "KCACTORS_KAFKA_API_VERSION": services.kafka.api_version,
-            "KCACTORS_KAFKA_SESSION_TIMEOUT_MS": "6000",
-            "KCACTORS_KAFKA_FETCH_WAIT_MS": "20",
-            "KCACTORS_JWT_SECRET": JWT_SECRET,
-            "KCACTORS_WEBHOOK_SECRETS_KC": WEBHOOK_SECRET,
-        }
-        node = ChildNode(next(candidates()), given | settings, log=Path(folder) / "node.log")
-        try:
-            node.wait_ready()
-            yield Worker(services, node)
-        finally:
-            node.stop()
+    with ground(shop) as services, node_on(services, **settings) as at:
+        yield at
+
+
+class Rival:
+    """A process of `bench.handwritten` that works beside the same servers."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self.process, self.url = process, url
+        self.said: list[str] = []
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line.strip())
+
+    def wait_ready(self, timeout_s: float = 30.0) -> None:
+        deadline_s = time.perf_counter() + timeout_s
+        while "ready" not in self.said:
+            if time.perf_counter() > deadline_s or self.process.poll() is not None:
+                raise RuntimeError("the worker to compare with did not start")
+            time.sleep(0.05)
+
+
+@contextmanager
+def rival_on(services: Services, kind: str) -> Iterator[Rival]:
+    """One of the workers that one would write by hand; see `bench.handwritten`."""
+    port = next(candidates())
+    given = {
+        **os.environ,
+        "BENCH_DATABASE_URL": services.database_url,
+        "BENCH_REDIS_URL": services.redis_url,
+        "BENCH_KAFKA_BOOTSTRAP": services.kafka_bootstrap,
+        "BENCH_FETCH_WAIT_MS": str(FETCH_WAIT_MS),
+        "BENCH_PORT": str(port),
+    }
+    words = [sys.executable, "-m", "bench.handwritten", kind]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=given)
+    try:
+        rival = Rival(process, f"http://{LOOPBACK}:{port}")
+        rival.wait_ready()
+        yield rival
+    finally:
+        process.kill()
+        process.wait()

@@ -100,7 +100,11 @@ class Door:
         self.draining = False
         self._beat_at: float | None = None
         self.webhooks_in_flight = 0
-        self.metrics.watch(sessions=lambda: self.hub.sessions, doorbell_up=lambda: self.hub.live)
+        self.metrics.watch(
+            sessions=lambda: self.hub.sessions,
+            webhooks_in_flight=lambda: self.webhooks_in_flight,
+            doorbell_up=lambda: self.hub.live,
+        )
 
     async def start(self) -> None:
         """Called in the loop that serves."""

@@ -14,6 +14,11 @@ ALWAYS: Final = {
 }
 STRICT_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 """For answers that are no page: should one ever be shown as a page, it can do nothing."""
+SAFE_HEADERS: Final = tuple(
+    (name.encode(), value.encode())
+    for name, value in (ALWAYS | {"content-security-policy": STRICT_POLICY}).items()
+)
+"""The same in ASGI's form, for what answers without :class:`SafeHeaders` around it."""
 
 
 class SafeHeaders:

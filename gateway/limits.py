@@ -33,6 +33,9 @@ class GatewayLimits(msgspec.Struct, frozen=True, kw_only=True):
     sessions_per_address: int = 0
     """0: off, because schools and carriers share addresses."""
     connects_per_s: int = 1_000
+    connect_wait_s: float = 3.0
+    """How long a handshake above that rate may wait for its turn. A refusal costs nearly as much as a session, and the
+    client comes again."""
     connect_timeout_s: float = 10.0
     """From the opened socket to a valid ``connect`` frame."""
 

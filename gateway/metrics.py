@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -48,13 +49,23 @@ class GatewayMetrics:
             registry=registry,
         )  # fmt: skip
         self._sessions = Gauge("kcactors_sessions", "Open sessions, by kind", ["kind"], registry=registry)
-        self.webhooks_in_flight = Gauge(
+        self._webhooks_in_flight = Gauge(
             "kcactors_webhooks_in_flight", "Webhooks waiting for their commit", registry=registry
         )
         self._doorbell_up = Gauge("kcactors_doorbell_up", "1 when Redis rings are heard", registry=registry)
 
-    def watch(self, *, sessions: Callable[[], int], doorbell_up: Callable[[], bool]) -> None:
+        # A labelled metric looks its child up under a lock each time; these answers are few and the requests many.
+        self._webhook = cache(self._webhooks.labels)
+
+    def watch(
+        self,
+        *,
+        sessions: Callable[[], int],
+        webhooks_in_flight: Callable[[], int],
+        doorbell_up: Callable[[], bool],
+    ) -> None:
         """Take gauges from their owner when they are scraped."""
+        self._webhooks_in_flight.set_function(webhooks_in_flight)
         self._sessions.labels("websocket").set_function(sessions)
         self._doorbell_up.set_function(lambda: float(doorbell_up()))
 
@@ -81,7 +92,7 @@ class GatewayMetrics:
         self._refusals.labels(reason).inc()
 
     def webhook(self, provider: str, answer: str) -> None:
-        self._webhooks.labels(provider, answer).inc()
+        self._webhook(provider, answer).inc()
 
     def view(self, view: str, source: str) -> None:
         """``source`` is ``cache`` or ``database``."""

@@ -34,8 +34,9 @@ FAREWELL_S: Final = 1.0
 async def websocket_endpoint(websocket: WebSocket) -> None:
     """``WS /ws``."""
     door: Door = websocket.app.state.door
-    refusal = _refusal(websocket, door)
-    if refusal is not None:
+    try:
+        await _admit(websocket, door)
+    except Problem as refusal:
         door.metrics.handshake_refused(refusal.code)
         await _deny(websocket, refusal)
         return
@@ -60,17 +61,29 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
     await connection.run()
 
 
-def _refusal(websocket: WebSocket, door: Door) -> Problem | None:
+async def _admit(websocket: WebSocket, door: Door) -> None:
+    """Let a handshake in, when it is its turn; it then counts for its address.
+
+    Raises:
+        Problem: what it is refused with.
+    """
     headers = websocket.headers
     if not origin_allowed(headers.get("origin"), headers.get("host"), door.allowed_origins):
-        return Problem(403, "foreign_origin", "This origin is not in the list.")
-    if door.draining:
-        return Problem(503, "draining", "This node is stopping.", retry_after_s=1)
-    if not door.admission.spend(door.monotonic()):
-        return Problem(503, "too_many_connects", "Too many connects at once.", retry_after_s=1)
+        raise Problem(403, "foreign_origin", "This origin is not in the list.")
+    _refuse_while_draining(door)
+    pause_s = door.admission.reserve(door.monotonic(), door.limits.connect_wait_s)
+    if pause_s is None:
+        raise Problem(503, "too_many_connects", "Too many connects at once.", retry_after_s=1)
+    if pause_s:
+        await asyncio.sleep(pause_s)
+        _refuse_while_draining(door)
     if not door.addresses.enter(websocket):
-        return Problem(503, "address_limit", "Too many sessions from this address.", retry_after_s=5)
-    return None
+        raise Problem(503, "address_limit", "Too many sessions from this address.", retry_after_s=5)
+
+
+def _refuse_while_draining(door: Door) -> None:
+    if door.draining:
+        raise Problem(503, "draining", "This node is stopping.", retry_after_s=1)
 
 
 async def _deny(websocket: WebSocket, problem: Problem) -> None:
@@ -224,7 +237,9 @@ class Connection:
         for task in (self._writer, self._checking):
             if task is not None:
                 task.cancel()
-        if self.follower is not None:
-            self.follower.stop()
         self._door.hub.dismiss(self)
         self._door.addresses.leave(self._websocket)
+        if self.follower is not None:
+            self.follower.stop()
+            # Each holds the other. A session must be freed without the garbage collector, which is kept from old ones.
+            self.follower = None

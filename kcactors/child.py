@@ -26,15 +26,22 @@ class ChildNode:
         settings: environment variables of `kcactors.settings`; the owner's own do not reach it.
         log: file that receives its log, appended.
         own_session: keep it out of the owner's process group, and so away from the terminal's Ctrl-C.
+        module: what is run in place of ``kcactors``, for a node that tells more about itself.
     """
 
     def __init__(
-        self, port: int, settings: Mapping[str, str], *, log: Path, own_session: bool = True
+        self,
+        port: int,
+        settings: Mapping[str, str],
+        *,
+        log: Path,
+        own_session: bool = True,
+        module: str = "kcactors",
     ) -> None:
         self.port = port
         self._process = ServerProcess(
             f"the node on port {port}",
-            [sys.executable, "-m", "kcactors", "node", "--host", LOOPBACK, "--port", str(port)],
+            [sys.executable, "-m", module, "node", "--host", LOOPBACK, "--port", str(port)],
             log=log,
             env=inherited(without=PREFIX, with_=settings),
             own_session=own_session,

@@ -94,6 +94,19 @@ def loadtest(  # noqa: PLR0913, PLR0917 - one argument for each word of the comm
     zipf: Annotated[float, Option(min=0, max=5, help="0: all students alike; above: few pay most.")] = 0.0,
     rate: Annotated[str, Option(metavar="N|max", help="Deliveries a second.")] = "max",
     sessions: Annotated[int, Option(min=0, max=100_000, help="Open WebSocket sessions that watch.")] = 0,
+    idle: Annotated[
+        float | None,
+        Option(
+            min=0.1,
+            max=86_400,
+            metavar="SECONDS",
+            help="With --pattern late: the silence after which a node puts a student away; default: its setting.",
+        ),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        Option(metavar="FILE", help="Write a page with plots: one HTML file, needs nothing else."),
+    ] = None,
     seed: Annotated[int, Option(help="Of everything that is drawn.")] = 1,
     as_json: Json = False,
 ) -> None:
@@ -114,8 +127,9 @@ def loadtest(  # noqa: PLR0913, PLR0917 - one argument for each word of the comm
         rate_per_s=load.rate(rate),
         sessions=sessions,
         seed=seed,
+        idle_s=idle,
     )
-    raise typer.Exit(load.put_load_on(Output(as_json=as_json), order))
+    raise typer.Exit(load.put_load_on(Output(as_json=as_json), order, page))
 
 
 @app.command()

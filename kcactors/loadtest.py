@@ -27,7 +27,7 @@ _TOKEN_TTL_S: Final = 86_400
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for. ``rate_per_s`` None is as fast as possible."""
+    """What was asked for. ``rate_per_s`` None is as fast as possible; ``idle_s`` None is the setting of the nodes."""
 
     targets: Sequence[str]
     kafka: bool
@@ -39,6 +39,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     rate_per_s: float | None
     sessions: int
     seed: int
+    idle_s: float | None = None
 
 
 def loadtest(order: Order, output: Output) -> Result:
@@ -53,7 +54,7 @@ def loadtest(order: Order, output: Output) -> Result:
         raise WrongUse("name --target URL, --kafka, or both")
     if order.sessions and not order.targets:
         raise WrongUse("--sessions needs a --target to open them at")
-    needs = {"database"}
+    needs = {"database", "student"}
     needs |= {"kafka"} if order.kafka else set()
     needs |= {"auth"} if order.sessions else set()
     needs |= {"webhook"} if order.targets else set()
@@ -63,7 +64,8 @@ def loadtest(order: Order, output: Output) -> Result:
     courses = [course.course_id for course in decode_catalog(export_catalog(settings.database.url)).courses]
     if not courses:
         raise WrongUse("there is nothing to sell: kcactors catalog import FILE")
-    return asyncio.run(_run(order, _target(order, settings), courses, output))
+    idle_s = settings.student.idle_s if order.idle_s is None else order.idle_s
+    return asyncio.run(_run(order, idle_s, _target(order, settings), courses, output))
 
 
 def _target(order: Order, settings: Settings) -> Target:
@@ -82,7 +84,9 @@ def _target(order: Order, settings: Settings) -> Target:
     )
 
 
-async def _run(order: Order, target: Target, courses: Sequence[uuid.UUID], output: Output) -> Result:
+async def _run(
+    order: Order, idle_s: float, target: Target, courses: Sequence[uuid.UUID], output: Output
+) -> Result:
     shape = Shape(
         run=f"load-{uuid.uuid4().hex[:8]}",
         payments=order.payments,
@@ -96,16 +100,39 @@ async def _run(order: Order, target: Target, courses: Sequence[uuid.UUID], outpu
     captured = payments(shape, courses, datetime.now(UTC))
     sent = deliveries(shape, captured, round(order.duplicates * order.payments))
     everybody = [str(student) for student in students(shape.run, shape.students)]
+    late = order.pattern is Pattern.LATE
+    now, later = (sent[: order.payments], sent[order.payments :]) if late else (sent, [])
+    trouble, settled_s = [], 0.0
     async with Load(target, everybody, everybody[: order.sessions], output) as running:
-        phase = await running.phase("Payments", sent, order.rate_per_s)
+        phase = await running.phase("Payments", now, order.rate_per_s)
+        settled_s += phase.settled_s
+        if later:
+            awake = await running.sleep_in(idle_s)
+            if awake:
+                trouble.append(f"{awake} students were still awake when their duplicates came")
+            again = await running.phase(
+                "Their duplicates, after the students were put away", later, order.rate_per_s
+            )
+            settled_s += again.settled_s
         verdict, counts = await running.verdict()
+        absorbed_by = await running.absorbed() if order.targets else None
+        moments = running.moments()
     return Result(
         payments=order.payments,
-        deliveries=phase.deliveries,
+        deliveries=len(sent),
         counts=counts,
         verdict=verdict,
         throughput_payments_per_s=phase.payments_per_s,
         speeds=phase.speeds if order.rate_per_s else {},
+        trouble=trouble,
+        order={
+            **msgspec.structs.asdict(order),
+            "idle_s": idle_s,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+        moments=moments,
+        absorbed_by=absorbed_by,
+        settled_s=settled_s,
     )
 
 

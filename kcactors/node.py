@@ -11,15 +11,13 @@ Shutdown, on SIGTERM or SIGINT:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
-import uvicorn
 import uvloop
 from prometheus_client import CollectorRegistry
 
@@ -32,7 +30,7 @@ from gateway.app import build_app
 from gateway.devshop import CourseForSale, DevShop
 from gateway.door import GatewayDeps
 from gateway.parkedroutes import ParkedRoutes
-from gateway.serving import hush_uvicorn, listening_socket, uvicorn_options
+from gateway.serving import hush_uvicorn, listening_socket
 from gateway.tokens import TokenVerifier
 from gateway.webhooks.kc import KcProvider
 from gateway.webhooks.provider import Provider
@@ -42,6 +40,7 @@ from kcactors.exits import Exit, ServiceAway, WrongUse
 from kcactors.oversight import Oversight
 from kcactors.settings import Settings
 from kcactors.tree import Tree
+from kcactors.webserver import Server, server_config
 from supervision import Collector, Failure, System
 
 logger = logging.getLogger(__name__)
@@ -134,8 +133,7 @@ class _Node:
         oversight = Oversight(self._settings, system, tree, reads, registry, roles=self._roles, tokens=tokens)
         app = build_app(self._deps(tree, reads, registry, tokens, oversight))
         hush_uvicorn()
-        options = uvicorn_options(self._settings.gateway)
-        server = _Server(uvicorn.Config(app, log_config=None, **options))
+        server = Server(server_config(app, self._settings.gateway))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         leaving = asyncio.create_task(self._leaving.wait())
         tending = asyncio.create_task(_tend())
@@ -196,14 +194,6 @@ async def _tend() -> None:
             await asyncio.sleep(TEND_S)
     finally:
         collector.close()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the node says goodbye to sessions before the server may stop."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _providers(settings: Settings) -> dict[str, Provider]:

@@ -19,8 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class Bar(Protocol):
     """The progress of one piece of work."""
 
-    def __call__(self, done: int) -> None:
-        """So much is done, counted from the start."""
+    def __call__(self, done: int, note: str | None = None) -> None:
+        """So much is done, counted from the start. ``note`` stands beside the bar until the next one."""
 
 
 class Output:
@@ -47,9 +47,21 @@ class Output:
         """Shows a bar on a terminal; elsewhere one line when the work begins."""
         if not self._screen.is_terminal:
             self.say(f"{what} …")
-            yield lambda _done: None
+            yield lambda _done, _note=None: None
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", style="dim"),
+        )
         with Progress(*columns, console=self._screen) as progress:
-            task = progress.add_task(what, total=total)
-            yield lambda done: progress.update(task, completed=done)
+            task = progress.add_task(what, total=total, note="")
+
+            def bar(done: int, note: str | None = None) -> None:
+                if note is not None:
+                    progress.update(task, note=note)
+                progress.update(task, completed=done)
+
+            yield bar

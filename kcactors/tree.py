@@ -231,6 +231,7 @@ class Tree:
             commit_interval_s=ingest.commit_interval_s,
             drain_s=ingest.drain_s,
             partitions=kafka.partitions,
+            beside=kafka.business_topic,
         )
         now = self._system.clock.monotonic
         calls = ClientCalls(now)
@@ -240,7 +241,7 @@ class Tree:
 
         spec = ChildSpec(
             "ingest",
-            lambda: Ingest(connect, self.intake, limits, self.metrics, self._set_state),
+            lambda: Ingest(connect, self.intake, self.students, limits, self.metrics, self._set_state),
             drain=False,
             stop_timeout_s=ingest.drain_s + 4.0,
             poison=PoisonPolicy(backoff=BROKER_BACKOFF),

@@ -18,11 +18,12 @@ from actors.ingest.watch import ClientCalls
 from actors.intake import Intake
 from actors.metrics import WorkMetrics
 from actors.parking.desk import Desk
-from actors.projections.actor import PROJECTIONS, Projection, ProjectionLimits
+from actors.projections.actor import PEEK_S, PROJECTIONS, Projection, ProjectionLimits
 from actors.projections.metrics import ProjectionMetrics
 from actors.protocol.envelope import LoggedEvent
 from actors.reconciler.actor import Reconciler, ReconcilerLimits
 from actors.store.connection import Connection
+from gateway.webhooks.kept import read_kept
 from kcactors.settings import Settings
 from supervision import ActorRef, Backoff, ChildSpec, PoisonPolicy, System, supervisor
 
@@ -67,7 +68,7 @@ class Upkeep:
     def desk(self) -> Iterator[Desk]:
         """Where operators deal with parked messages, on a connection of its own; for one thread."""
         with Connection(self._settings.database.url, "desk", self._settings.connection) as connection:
-            yield Desk(Hand(connection, self._committed))
+            yield Desk(Hand(connection, self._committed), read_kept)
 
     def _reconciler(self, intake: Intake, allocator: ActorRef[Any], metrics: WorkMetrics) -> ChildSpec:
         settings = self._settings.reconciler
@@ -106,7 +107,7 @@ class Upkeep:
             group_id=f"{kafka.group_id}-{name}",
             client_id=f"{self._settings.node.id}-{name}",
             drain_s=drain_s,
-            fetch_wait_ms=kafka.fetch_wait_ms,
+            fetch_wait_ms=int(PEEK_S * 1000),
             session_timeout_ms=kafka.session_timeout_ms,
             poll_max_records=self._settings.projections.batch_max,
         )

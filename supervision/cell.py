@@ -61,12 +61,21 @@ class Cell(Lifecycle):
             book.handled += self.handled - before
             book.turn.add(ended_s - started_s)
             book.wait.add(wait_s)
-            if self.trouble is not None and self.trouble.held:
-                self.go_if_idle()
+            if self.trouble is not None:
+                self._follow_up(self.handled > before)
         if self.end_turn(worker):
             # Behind all others that are ready: that is what makes turns fair.
             self.runtime.noticed[self] = None
             self.dispatcher.schedule(self)
+
+    def _follow_up(self, got_on: bool) -> None:  # noqa: FBT001 - the one thing it asks
+        """What only actors with a past need after a turn."""
+        trouble = self.troubled()
+        if trouble.away and got_on:
+            trouble.away = False
+            self.note("dependency_back")
+        if trouble.held:
+            self.go_if_idle()
 
     def _run_control(self) -> None:
         while self.control:

@@ -7,7 +7,7 @@ import uuid
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -18,9 +18,12 @@ from supervision.failure import Failure
 from supervision.mailbox import Item, Mailbox
 from supervision.runtime import INTERNAL, Runtime
 from supervision.spec import ChildSpec
+from supervision.vitals import Incident
 
 INCIDENTS_KEPT = 32
 """How many incidents each actor remembers."""
+TRACES_KEPT = 4
+"""The newest of them with their tracebacks, which are the larger part of what is remembered."""
 NOTICED_S = 3600.0
 """For how long an actor with an incident stays among those worth a look."""
 
@@ -51,6 +54,7 @@ class Trouble:
 
     __slots__ = (
         "attempts",
+        "away",
         "dead",
         "drain",
         "failure",
@@ -78,8 +82,19 @@ class Trouble:
         self.drain: Pill | None = None
         self.held = False
         """The drain has handled what was queued and waits until the actor is idle."""
+        self.away = False
+        """What it depends on did not answer, and no message was handled since."""
         self.stash: deque[Item] | None = None
-        self.incidents: deque[tuple[float, str, str]] = deque(maxlen=INCIDENTS_KEPT)
+        self.incidents: deque[Incident] = deque(maxlen=INCIDENTS_KEPT)
+
+    def remember(self, incident: Incident) -> None:
+        """Keep it; of older ones the tracebacks go."""
+        self.incidents.append(incident)
+        if not incident.trace:
+            return
+        traced = [at for at, one in enumerate(self.incidents) if one.trace]
+        for at in traced[:-TRACES_KEPT]:
+            self.incidents[at] = replace(self.incidents[at], trace="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,17 +253,21 @@ class CellState(Mailbox):
 
     def note(self, kind: str, detail: str = "", error: BaseException | None = None) -> None:
         """Remember an incident here and in the vitals."""
-        self.troubled().incidents.append((self.now(), kind, detail))
+        happened = self.runtime.vitals.incident(self.path, self.actor_class.__name__, kind, detail, error)
+        self.troubled().remember(happened)
         if not self.closed:
             self.runtime.noticed[self] = None
-        self.runtime.vitals.incident(self.path, self.actor_class.__name__, kind, detail, error)
+
+    def announce(self, kind: str, detail: str = "") -> None:
+        """Tell of something that is no trouble: nothing to remember here, nothing that makes the actor noticeable."""
+        self.runtime.vitals.incident(self.path, self.actor_class.__name__, kind, detail)
 
     def is_noticeable(self) -> bool:
         """Whether messages wait, or something happened lately."""
         if self.queue or self.trouble is None:
             return bool(self.queue)
         incidents = self.trouble.incidents
-        return bool(incidents) and self.now() - incidents[-1][0] < NOTICED_S
+        return bool(incidents) and self.now() - incidents[-1].at_s < NOTICED_S
 
     def schedule(self) -> None:
         self.dispatcher.schedule(self)

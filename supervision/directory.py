@@ -47,6 +47,8 @@ class Router:
         classify: Sorts exceptions.
         dispatcher: Where the actors run.
         stop_timeout_s: How long all of them together may take to finish what is queued.
+        group_of: Names the group of a key, under which the dashboard adds its actors up; asked only while somebody
+            looks, once for each actor. It must be pure and quick, and know few groups.
     """
 
     def __init__(  # noqa: PLR0913 - each is a limit or a policy of its own
@@ -63,6 +65,7 @@ class Router:
         classify: Classify = classify_by_type,
         dispatcher: str = "shared",
         stop_timeout_s: float = 10.0,
+        group_of: Callable[[str], str] | None = None,
     ) -> None:
         if idle_s <= 0 or active_max < 1:
             raise ValueError("idle_s must be positive and active_max at least 1")
@@ -78,7 +81,9 @@ class Router:
             classify=classify,
             mailbox_limit=mailbox_limit,
         )
-        self.roster = Roster(name, factory, common, dispatcher=dispatcher, active_max=active_max)
+        self.roster = Roster(
+            name, factory, common, dispatcher=dispatcher, active_max=active_max, group_of=group_of
+        )
         self._active = self.roster.active
 
     def spec(self, *, restart_budget: Budget | None = None) -> ChildSpec:
@@ -112,6 +117,15 @@ class Router:
         """Give `message` to the actor of `key` only if it is active; False when it is not."""
         cell = self._active.get(key)
         return cell is not None and cell.offer(message)
+
+    def put_away(self, key: str) -> bool:
+        """Ask the actor of `key` to end, unless it has anything to do; False when none is active. It answers later."""
+        cell = self._active.get(key)
+        return cell is not None and cell.post(cell.passivate)
+
+    def is_active(self, key: str) -> bool:
+        """Whether the actor of `key` is active."""
+        return key in self._active
 
     def ref(self, key: str) -> ActorRef[Any] | None:
         """The ref of the active actor of `key`. It stays good after a passivation: telling it starts the actor anew."""

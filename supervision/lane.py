@@ -52,7 +52,7 @@ class Lane(CellState):
         trouble.head = item
         failure = Failure(kind, error, "receive", self.now(), message, trouble.attempts)
         logger.error("unhandled exception in %s (%s)", self, kind, exc_info=error)
-        self.note("failed", f"{kind}: {error!r}", error)
+        self.note_failure(kind, f"{kind}: {error!r}", error)
         if self._may_retry(kind, trouble.attempts):
             self.queue.appendleft(item)
             if kind is FailureKind.DEPENDENCY:
@@ -72,7 +72,7 @@ class Lane(CellState):
         kind = self.kind_of(error)
         trouble.failures += 1
         logger.error("unhandled exception in %s (%s, batch of %d)", self, kind, len(items), exc_info=error)
-        self.note("failed", f"{kind}: batch of {len(items)}: {error!r}", error)
+        self.note_failure(kind, f"{kind}: batch of {len(items)}: {error!r}", error)
         self.queue.extendleft(reversed(items))
         if kind is FailureKind.DEPENDENCY:
             trouble.attempts = trouble.attempts + 1 if trouble.head is items[0] else 1
@@ -82,6 +82,17 @@ class Lane(CellState):
         trouble.singles = len(items)
         if kind is FailureKind.BUG:
             self.crash(Failure(kind, error, "receive", self.now()))
+
+    def note_failure(self, kind: FailureKind, detail: str, error: BaseException) -> None:
+        """Each failure is an incident; that a dependency is away is one for all the tries until it is back."""
+        trouble = self.troubled()
+        if kind is not FailureKind.DEPENDENCY:
+            self.note("failed", detail, error)
+        elif trouble.away:
+            self.runtime.vitals.count(self.actor_class.__name__, "retried")
+        else:
+            trouble.away = True
+            self.note("dependency_lost", detail, error)
 
     def _may_retry(self, kind: FailureKind, attempts: int) -> bool:
         policy: PoisonPolicy = self.spec.poison

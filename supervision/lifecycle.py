@@ -117,6 +117,9 @@ class Lifecycle(Lane):
         self.report_started()
 
     def report_started(self) -> None:
+        """Tell the supervisor, and whoever looks on: of a restart they know already."""
+        if self.parent is not None and self.restarts == 0:
+            self.announce("started")
         order = self.obeyed
         self.report(lambda family: family.child_started(self, order))
 
@@ -312,6 +315,7 @@ class Lifecycle(Lane):
             items = [*trouble.stash, *items]
             trouble.stash = None
         self.state = State.STOPPED
+        self.tell_stopped(reason)
         if self._stopped_event is not None:
             self._stopped_event.set()
         cause = "abandoned" if reason == "abandoned" else "stopped"
@@ -331,6 +335,11 @@ class Lifecycle(Lane):
         for watcher in watchers or ():
             watcher(reason)
         self._answer_stops()
+
+    def tell_stopped(self, reason: str) -> None:
+        """Tell whoever looks on that a supervised actor is gone for ever."""
+        if self.parent is not None:
+            self.announce("stopped", reason)
 
     # Taken away from a turn that does not end.
 

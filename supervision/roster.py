@@ -20,13 +20,15 @@ from supervision.spec import ChildSpec
 class VirtualCell(Cell):
     """A cell that starts with its first message and can be put away."""
 
-    __slots__ = ("hand_accepted", "passivated", "roster")
+    __slots__ = ("group", "hand_accepted", "passivated", "roster")
 
     def __init__(self, runtime: Runtime, spec: ChildSpec, parent: Cell, roster: Roster, key: str) -> None:
         super().__init__(runtime, spec, parent)
         self.roster = roster
         self.name = key
         self.passivated = False
+        self.group: str | None = None
+        """Found out when somebody looks, see `supervision.groups`."""
         self.hand_accepted = -1
         self.active_s = runtime.now()
         self.dispatcher_kind = roster.dispatcher
@@ -38,6 +40,10 @@ class VirtualCell(Cell):
 
     def report_started(self) -> None:
         # The directory does not wait for anybody, and a storm of activations must not flood its mailbox.
+        return
+
+    def tell_stopped(self, reason: str) -> None:
+        # Virtual actors come and go by the thousand: they are counted, and only their troubles are told.
         return
 
     def forward(self, message: Any, reply_to: pykka.Future[Any] | None) -> bool:
@@ -89,6 +95,7 @@ class Roster:
         spec: What all of them have in common.
         dispatcher: Where they run.
         active_max: Beyond it `on_crowded` is called.
+        group_of: The group of a key, for whoever looks.
     """
 
     def __init__(
@@ -99,9 +106,11 @@ class Roster:
         *,
         dispatcher: str,
         active_max: int,
+        group_of: Callable[[str], str] | None = None,
     ) -> None:
         self.name = name
         self.factory = factory
+        self.group_of = group_of
         self.spec = spec
         self.dispatcher = dispatcher
         self.active_max = active_max

@@ -11,7 +11,8 @@ Node = dict[str, Any]
 """`{"path", "name", "class", "state", "depth", "oldest_s", "restarts", "children": [Node…]}`, ages in seconds.
 
 A parent with more than `children_max` children shows its most noticeable ones and `more`, the number of the others;
-a directory also shows `active`, the number of its virtual actors, and the sums of their depth."""
+a directory also shows `active`, the number of its virtual actors, the sums of their depth, how many were started and
+put away so far, and their `groups` (see `supervision.groups`)."""
 
 
 def state_of(cell: CellState) -> str:

@@ -6,11 +6,13 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from supervision.budget import RestartWindow
 from supervision.cell import Cell
 from supervision.cellstate import State, Summary
 from supervision.failure import Failure
+from supervision.groups import Groups
 from supervision.roster import Roster, VirtualCell
 from supervision.timers import Timer
 
@@ -43,6 +45,7 @@ class VirtualFamily:
         self._down = False
         self._tick: Timer | None = None
         self._crowd_posted = False
+        self._groups = Groups(roster, self._runtime.now) if roster.group_of is not None else None
 
     def begin(self) -> bool:
         self._roster.attach(self._cell)
@@ -103,20 +106,33 @@ class VirtualFamily:
             cell.post(cell.rebuild)
 
     def summary(self, limit: int) -> Summary:
-        mine = [
-            cell
-            for cell in self._runtime.noticeable()
-            if isinstance(cell, VirtualCell) and cell.parent is self._cell
-        ]
+        mine = self._noticeable()
         shown = heapq.nlargest(limit, mine, key=Cell.oldest_s)
         active = len(self._roster.active)
-        totals = {
+        totals: dict[str, Any] = {
             "active": active,
             "more": active - len(shown),
             "depth_below": sum(cell.depth for cell in mine),
             "restarts_below": sum(cell.restarts for cell in mine),
+            "activations": self._roster.activations,
+            "passivations": self._roster.passivations,
         }
+        if self._groups is not None:
+            totals["groups"] = self._groups.look(mine)
         return Summary(shown, totals)
+
+    def members_of(self, group: str, limit: int) -> list[Cell]:
+        """The most noticeable of one group, the one with the oldest message first."""
+        groups = self._groups
+        mine = [] if groups is None else [one for one in self._noticeable() if groups.of(one) == group]
+        return list(heapq.nlargest(limit, mine, key=Cell.oldest_s))
+
+    def _noticeable(self) -> list[VirtualCell]:
+        return [
+            cell
+            for cell in self._runtime.noticeable()
+            if isinstance(cell, VirtualCell) and cell.parent is self._cell
+        ]
 
     # Reports of children.
 

@@ -74,7 +74,7 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something an operator would want to know. `kind` is failed, restarted, parked, stuck and so on.
+    """Something an operator would want to know. `kind` is started, stopped, failed, restarted, parked and so on.
 
     `at_s` is on the runtime's monotonic clock; `trace` is the traceback of a failure as text, so that it
     holds no frames.
@@ -122,14 +122,15 @@ class Vitals:
 
     def incident(
         self, path: str, class_name: str, kind: str, detail: str = "", error: BaseException | None = None
-    ) -> None:
-        """Count and remember one incident, and tell subscribers."""
+    ) -> Incident:
+        """Count and remember one incident, and tell subscribers. From any thread."""
         incident = Incident(path, kind, detail, self._now(), _trace(error))
         with self._lock:
             self.counts[class_name, kind] += 1
             self._incidents.append(incident)
         for listener in self._listeners:
             listener(incident)
+        return incident
 
     def subscribe(self, listener: Callable[[Incident], None]) -> Callable[[], None]:
         """Call `listener` with each incident, in the thread where it happened; it must be quick and must not raise.

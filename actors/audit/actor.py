@@ -29,6 +29,9 @@ class Measure(Protocol):
     def findings(self, found: Sequence[OpenFindings]) -> None:
         """What is open now, by kind."""
 
+    def looked(self, kind: str) -> None:
+        """One question was asked, and what it found is kept."""
+
     def removed(self, table: str, rows: int) -> None:
         """Retention took so many rows."""
 
@@ -90,6 +93,7 @@ class Auditor(Actor):
             except Contended as error:
                 logger.warning("the audit's %s was given up: %s", check.kind, error)
             else:
+                self._measure.looked(check.kind)
                 if looked.cases:
                     subjects = ", ".join(case.subject for case in looked.cases[:3])
                     logger.warning(

@@ -18,6 +18,9 @@ class AuditMetrics:
         self._oldest = Gauge(
             "kcactors_finding_oldest_seconds", "Age of the oldest open finding", ("kind",), registry=registry
         )
+        self._looks = Counter(
+            "kcactors_audit_looks", "Questions that this node's audit asked", ("kind",), registry=registry
+        )
         self._removed = Counter(
             "kcactors_retention_rows", "Old rows that retention removed", ("table",), registry=registry
         )
@@ -32,6 +35,10 @@ class AuditMetrics:
             one = by_kind.get(kind)
             self._open.labels(kind).set(one.count if one else 0)
             self._oldest.labels(kind).set(max(0.0, one.oldest_s) if one else 0)
+
+    def looked(self, kind: str) -> None:
+        """One question was asked."""
+        self._looks.labels(kind).inc()
 
     def removed(self, table: str, rows: int) -> None:
         """Retention took so many rows."""

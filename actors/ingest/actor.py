@@ -16,9 +16,11 @@ import msgspec
 from actors.failpoint import reach
 from actors.ingest.consumer import BrokerAway, PaymentConsumer, Record
 from actors.ingest.offsets import Window, WindowLimits
+from actors.ingest.residents import Residents, Students
+from actors.ingest.share import Share, ShareLimits
 from actors.intake import Intake
 from actors.protocol.outcome import Outcome, Settled
-from actors.protocol.payments import decode_payment
+from actors.protocol.payments import decode_payment, lane_key
 from actors.protocol.undecodable import Undecodable
 from supervision import Actor, DependencyUnavailable
 
@@ -33,7 +35,7 @@ KEYS_WRONG_FOR_S = 60.0
 class IngestLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of the consumer; per partition it pauses at either bound of ``window`` and goes on at half of it.
 
-    ``partitions`` is how many the topic should have; 0: any number.
+    ``partitions`` is how many the topic, and the one beside it, should have; 0: any number.
     """
 
     window: WindowLimits = WindowLimits()
@@ -42,6 +44,7 @@ class IngestLimits(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: float = 5.0
     retry_s: float = 0.5
     partitions: int = 0
+    share: ShareLimits = ShareLimits()
 
 
 class Measure(Protocol):
@@ -65,9 +68,11 @@ class Ingest(Actor):
 
     Args:
         connect: makes the consumer; raises :class:`BrokerAway`.
-        on_state: told by name what is well or not: ``kafka_in`` (the brokers answer), ``kafka_keys`` (records lie under
-            their student's id), ``kafka_partitions`` (as many as expected), ``kafka_parking`` (no partition parks too
-            much).
+        students: where those of moved partitions are put away.
+        on_state: told by name what is well or not: ``kafka_in`` (the brokers answer), ``kafka_share`` (this node has
+            partitions, or is one too many), ``kafka_keys`` (records lie under their student's id), ``kafka_partitions``
+            and ``kafka_partitions_out`` (as many as expected of the topic that is read, and of the one that is
+            written), ``kafka_parking`` (no partition parks too much).
     """
 
     dispatcher: ClassVar[str] = "pinned"
@@ -76,6 +81,7 @@ class Ingest(Actor):
         self,
         connect: Callable[[], PaymentConsumer],
         intake: Intake,
+        students: Students,
         limits: IngestLimits,
         measure: Measure,
         on_state: Callable[[str, bool], None],
@@ -83,6 +89,7 @@ class Ingest(Actor):
         super().__init__()
         self._connect = connect
         self._intake = intake
+        self._residents = Residents(students)
         self._limits = limits
         self._measure = measure
         self._on_state = on_state
@@ -91,6 +98,7 @@ class Ingest(Actor):
         self._commit_due_s = 0.0
         self._look_due_s = 0.0
         self._wrong_key_s = float("-inf")
+        self._share = Share(limits.share)
 
     def on_start(self) -> None:
         """Begin to cycle."""
@@ -139,21 +147,29 @@ class Ingest(Actor):
             self._look(consumer, now_s)
         consumer.balance(self._limits.window)
         records = consumer.poll(self._limits.poll_s)
+        now_s = self.context.clock.monotonic()
+        self._residents.owned({window.topic_partition for window in consumer.windows.all()}, now_s)
+        self._residents.see_off(now_s)
         if records:
             reach("ingest.polled")
             self._measure.received(len(records))
-            now_s = self.context.clock.monotonic()
             for window, record in records:
                 if window.register(record.offset, now_s):
                     Origin(self, window, record).hand_on()
             reach("ingest.handed_on")
 
     def _look(self, consumer: PaymentConsumer, now_s: float) -> None:
-        """What is slow to change: the shape of the topic, and whether it is filled as it should be."""
+        """What is slow to change: our share, the shape of the topics, and whether they are filled as they should be."""
         windows = consumer.windows.all()
         self._look_due_s = now_s + (LOOK_AT_TOPIC_S if windows else 1.0)
+        if self._share.must_ask(len(windows), now_s) and consumer.ask_for_a_share():
+            logger.warning("this node owns no partition: asking the group to share out again")
+        self._on_state("kafka_share", not self._share.waiting)
+        self._residents.forget_the_idle()
         if windows and self._limits.partitions:
-            self._on_state("kafka_partitions", consumer.partition_count() == self._limits.partitions)
+            ours, beside = consumer.partition_counts()
+            self._on_state("kafka_partitions", ours == self._limits.partitions)
+            self._on_state("kafka_partitions_out", beside == self._limits.partitions)
         self._on_state("kafka_keys", now_s - self._wrong_key_s > KEYS_WRONG_FOR_S)
         self._on_state("kafka_parking", not any(w.breaker.is_open(now_s) for w in windows))
 
@@ -172,11 +188,13 @@ class Ingest(Actor):
             }
             self._intake.park(raw, reason, origin, provider="kafka", origin=place)
             return
-        if record.key is None or record.key.decode(errors="replace").lower() != str(event.student_id):
+        student = lane_key(event)
+        if record.key is None or record.key.decode(errors="replace").lower() != student:
             # Still correct, since the database decides; but two nodes may work for this student at once.
             self._wrong_key_s = self.context.clock.monotonic()
             self._measure.wrong_key()
             self._on_state("kafka_keys", False)  # noqa: FBT003 - the fact itself
+        self._residents.came(student, record.partition)
         self._intake.submit(event, origin, via="kafka")
 
     def bring_again(self, origin: Origin) -> None:

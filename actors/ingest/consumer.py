@@ -6,6 +6,8 @@ What the traps are was read in and tried with kafka-python 3.0.12:
   client's own loop and commits with ``commit_async``, within bounds;
 * the cooperative assignor keeps its memory when membership is lost (KAFKA-14639 in the Java client), so it is cleared;
 * while the group rebalances ``poll`` returns nothing, also of partitions that stay, so those are fetched beside it;
+* a leader that shares out before it knows the topic's partitions gives nobody any, and embedded brokers need a session
+  timeout to do it again, so nobody joins before it knows them;
 * a call can wait for ever for an IO thread that does not answer (dpkp/kafka-python#3121), so it can be broken off;
 * after an error nobody knows which records the client has passed over: it is given up and made anew, and reads on from
   what was committed.
@@ -41,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 DRAIN_LOOK_S = 0.02
 BOOTSTRAP_MS = 5_000
+TOPIC_LOOKS = 3
 COMMIT_S = 3.0
 """For the commit of partitions that leave: the group waits for us meanwhile."""
 
@@ -64,6 +67,7 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
 
     ``drain_s``: how long moved partitions may take to finish what is in flight. ``session_timeout_ms``: silence after
     which the group gives our partitions away. ``fetch_wait_ms``: how long the broker may hold back an empty fetch.
+    ``beside``: a topic that is not read, whose partitions are counted too.
     """
 
     topic: str
@@ -73,6 +77,7 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
     fetch_wait_ms: int = 25
     session_timeout_ms: int = 45_000
     poll_max_records: int = 1_000
+    beside: str | None = None
 
     @property
     def heartbeat_ms(self) -> int:
@@ -129,7 +134,13 @@ class PaymentConsumer:
                 **broker.client_config(),
             )
         calls.break_off = self.break_off
-        self._client.subscribe([member.topic], listener=_Listener(self))
+        try:
+            with self._client_call():
+                self._client.subscribe([member.topic], listener=_Listener(self))
+                self._learn_partitions()
+        except BrokerAway:
+            self.give_up()
+            raise
 
     def poll(self, timeout_s: float) -> list[tuple[Window, Record]]:
         """Records with the windows that they count in; joins and re-joins the group as needed.
@@ -161,10 +172,29 @@ class PaymentConsumer:
             found.extend((window, Record(partition, r.offset, r.key, r.value, r.headers)) for r in records)
         return found
 
-    def partition_count(self) -> int:
-        """Partitions of the topic, as the brokers say."""
-        with self._client_call():
-            return len(self._client.partitions_for_topic(self._member.topic))
+    def partition_counts(self) -> tuple[int, int]:
+        """Partitions of the topic and of the one ``beside`` it, as the brokers last said; 0 where there is none."""
+        known = self._client._cluster.partitions_for_topic  # noqa: SLF001  (the public way asks for every topic there is)
+        beside = self._member.beside
+        return len(known(self._member.topic) or ()), len((known(beside) or ()) if beside else ())
+
+    def ask_for_a_share(self) -> bool:
+        """Have the group share out again; not while it does so anyhow, and whether."""
+        coordinator = self._client._coordinator  # noqa: SLF001  (no public way in this version)
+        if not coordinator.stable():
+            return False
+        coordinator.request_rejoin()
+        return True
+
+    def _learn_partitions(self) -> None:
+        cluster, manager = self._client._cluster, self._client._manager  # noqa: SLF001
+        if self._member.beside is not None:
+            cluster.add_topic(self._member.beside)
+        for _ in range(TOPIC_LOOKS):
+            if cluster.partitions_for_topic(self._member.topic):
+                return
+            # The answer may be that of an earlier question.
+            self._client._net.run(manager.wait_for, cluster.request_update(), BOOTSTRAP_MS)  # noqa: SLF001
 
     def _let_resumed_partitions_in(self) -> None:
         """Empty the fetcher's slot of the partition that it handed out last, when nothing of it is left.

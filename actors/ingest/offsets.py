@@ -128,6 +128,12 @@ class Window:
             reached = next(iter(self._in_flight), self._high + 1)
             return max(0, self.end - reached) if self._high >= 0 else 0
 
+    @property
+    def unread(self) -> int:
+        """Records that the brokers have and we have not read, as far as is known."""
+        with self._lock:
+            return max(0, self.end - self._high - 1) if self._high >= 0 else 0
+
     def age_s(self, now_s: float) -> float:
         """How long the oldest record has been without an answer; 0 where none is."""
         with self._lock:

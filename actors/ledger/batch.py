@@ -13,11 +13,13 @@ from actors.ledger.rows import (
     ParkRow,
     PaymentRow,
     RefundRow,
+    UnnamedRow,
     dispute_row,
     notice_row,
     park_row,
     payment_row,
     refund_row,
+    unnamed_row,
 )
 from actors.messages import Park, Write
 from actors.protocol.envelope import LoggedEvent
@@ -27,6 +29,7 @@ from actors.protocol.payments import (
     PaymentNoticed,
     PaymentRefunded,
     PaymentSucceeded,
+    PaymentUnnamed,
     RefundReported,
     payment_key,
 )
@@ -39,6 +42,7 @@ class Batch(msgspec.Struct, omit_defaults=True):
     refunds: list[RefundRow] = []
     disputes: list[DisputeRow] = []
     notices: list[NoticeRow] = []
+    unnamed: list[UnnamedRow] = []
     parks: list[ParkRow] = []
 
 
@@ -107,6 +111,8 @@ def encode(messages: Sequence[Message]) -> str:
                 batch.disputes.append(dispute_row(i, deliver, event))
             case PaymentNoticed() as event:
                 batch.notices.append(notice_row(i, deliver, event))
+            case PaymentUnnamed() as event:
+                batch.unnamed.append(unnamed_row(i, deliver, event))
     return _encode(batch).decode()
 
 

@@ -15,6 +15,7 @@ from actors.protocol.payments import (
     PaymentNoticed,
     PaymentRefunded,
     PaymentSucceeded,
+    PaymentUnnamed,
     RefundReported,
 )
 
@@ -86,6 +87,23 @@ class NoticeRow(msgspec.Struct):
     student_id: UUID | None
     state: str | None
     failed_refund_id: str | None
+    via: str
+    parked_id: int | None
+
+
+class UnnamedRow(msgspec.Struct):
+    """A capture whose event says nothing of who bought what. ``payload`` is hex. Mirrors ``kc.unnamed_msg``."""
+
+    i: int
+    event_id: str
+    provider: str
+    payment_id: str
+    student_id: UUID | None
+    order_id: str | None
+    amount: int | None
+    field: str
+    reason: str
+    payload: str
     via: str
     parked_id: int | None
 
@@ -173,6 +191,23 @@ def notice_row(i: int, deliver: Deliver, event: PaymentNoticed) -> NoticeRow:
         event.student_id,
         event.state,
         event.failed_refund_id,
+        deliver.via,
+        deliver.parked_id,
+    )
+
+
+def unnamed_row(i: int, deliver: Deliver, event: PaymentUnnamed) -> UnnamedRow:
+    return UnnamedRow(
+        i,
+        event.event_id,
+        event.provider,
+        event.payment_id,
+        event.student_id,
+        event.order_id,
+        event.amount,
+        event.field,
+        event.reason,
+        event.body.hex(),
         deliver.via,
         deliver.parked_id,
     )

@@ -6,19 +6,22 @@ neither. A message that is still no good stays, with the newest reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from actors.hand import Action, Hand, patiently
 from actors.protocol.outcome import Outcome
-from actors.protocol.payments import decode_kept
+from actors.protocol.payments import PaymentEvent, PaymentUnnamed, decode_kept
 from actors.protocol.undecodable import Undecodable
 
 LIST_MAX = 500
 PAYLOAD_MAX_BYTES = 1 << 20
+
+ReadKept: TypeAlias = Callable[[str | None, str | None, bytes], PaymentEvent]
+"""From the provider, the event id and the bytes of a parked row to its event; raises `Undecodable`."""
 
 
 class NotParked(Exception):
@@ -27,6 +30,12 @@ class NotParked(Exception):
     def __init__(self, row_id: int, state: str | None) -> None:
         super().__init__(f"parked message {row_id} is {state}" if state else f"no parked message {row_id}")
         self.state = state
+
+
+class _Kept(NamedTuple):
+    payload: bytes
+    provider: str | None
+    event_id: str | None
 
 
 class Retried(msgspec.Struct, frozen=True):
@@ -46,11 +55,21 @@ class Page(msgspec.Struct, frozen=True):
     next: int | None
 
 
-class Desk:
-    """See the module. For one thread; every method raises `StoreError` where the database does not do its part."""
+def read_ours(_provider: str | None, _event_id: str | None, payload: bytes) -> PaymentEvent:
+    """Reads our own events and no provider's."""
+    return decode_kept(payload)
 
-    def __init__(self, hand: Hand) -> None:
+
+class Desk:
+    """See the module. For one thread; every method raises `StoreError` where the database does not do its part.
+
+    Args:
+        read: reads what was parked; what a provider sent is for a room above this one.
+    """
+
+    def __init__(self, hand: Hand, read: ReadKept = read_ours) -> None:
         self._hand = hand
+        self._read = read
 
     def page(
         self, *, state: str = "open", group: str | None = None, before: int | None = None, most: int = 100
@@ -99,38 +118,39 @@ class Desk:
 
     def _retry(self, row_id: int, action: Action) -> Retried:
         with self._hand.transaction():
-            payload = self._open_payload(row_id)
+            kept = self._open_row(row_id)
             try:
-                event = decode_kept(payload)
+                event = self._read(kept.provider, kept.event_id, kept.payload)
             except Undecodable as reason:
                 self._tried(row_id, action, None, str(reason))
                 retried = Retried(row_id, Outcome.PARKED, resolved=False, detail=str(reason))
             else:
                 (verdict,) = self._hand.apply([event], via="operator", parked_id=row_id)
-                if verdict.outcome in {Outcome.PARKED, Outcome.CONFLICT}:
+                if verdict.allocate and verdict.purchase_id is not None:
+                    self._hand.allocate([verdict.purchase_id])
+                who = {"id": row_id, "who": action.who}
+                resolved = bool(self._hand.connection.rows("parked_resolved_by", who))
+                if not resolved:
                     self._tried(row_id, action, event.payment_id, None)
-                    retried = Retried(row_id, verdict.outcome, resolved=False, detail=verdict.detail)
-                else:
-                    if verdict.allocate and verdict.purchase_id is not None:
-                        self._hand.allocate([verdict.purchase_id])
-                    self._hand.connection.run("parked_resolved_by", {"id": row_id, "who": action.who})
-                    retried = Retried(row_id, verdict.outcome, resolved=True, detail=verdict.detail)
+                retried = Retried(row_id, verdict.outcome, resolved=resolved, detail=verdict.detail)
             self._hand.keep(action, msgspec.to_builtins(retried))
         return retried
 
     def edit(self, row_id: int, payload: bytes, action: Action) -> None:
-        """Put other bytes in the place of those that are no good; they must decode as a payment event.
+        """Put other bytes in the place of those that are no good: a payment event, or the provider's body corrected.
 
         Raises:
             NotParked: no such row, or it is not open.
             Undecodable: naming the field that is wrong.
         """
-        decode_kept(payload)
         with self._hand.transaction():
-            before = self._open_payload(row_id)
+            kept = self._open_row(row_id)
+            event = self._read(kept.provider, kept.event_id, payload)
+            if isinstance(event, PaymentUnnamed):
+                raise Undecodable(event.field, event.reason)
             if not self._hand.connection.rows("parked_edit", {"id": row_id, "payload": payload}):
                 raise NotParked(row_id, "being dealt with by another")
-            self._hand.keep(action, {"before": _readable(before), "after": _readable(payload)})
+            self._hand.keep(action, {"before": _readable(kept.payload), "after": _readable(payload)})
 
     def discard(self, row_id: int, reason: str, action: Action) -> None:
         """Put a message aside for good; its row and the reason stay.
@@ -139,17 +159,18 @@ class Desk:
             NotParked: no such row, or it is not open.
         """
         with self._hand.transaction():
-            self._open_payload(row_id)
+            self._open_row(row_id)
             values = {"id": row_id, "who": action.who, "reason": reason}
             if not self._hand.connection.rows("parked_discard", values):
                 raise NotParked(row_id, "being dealt with by another")
             self._hand.keep(action, {"id": row_id, "reason": reason})
 
-    def _open_payload(self, row_id: int) -> bytes:
+    def _open_row(self, row_id: int) -> _Kept:
         rows = self._hand.connection.rows("parked_payload", {"id": row_id})
         if not rows or rows[0][1] != "open":
             raise NotParked(row_id, rows[0][1] if rows else None)
-        return bytes(rows[0][0])
+        payload, _, provider, event_id = rows[0]
+        return _Kept(bytes(payload), provider, event_id)
 
     def _tried(self, row_id: int, action: Action, payment_id: str | None, reason: str | None) -> None:
         values = {"id": row_id, "payment_id": payment_id, "reason": reason, "who": action.who}

@@ -1,7 +1,9 @@
 """A projection: own thread, own connection, a consumer group of its own over the business events.
 
-Each turn gathers what comes in a while, brings the students concerned forward in one transaction, and then completes
-the offsets. Nobody waits for a projection, so it may be slow and take many at once.
+Each turn reads what has come, brings the students concerned forward in one transaction, and then completes the offsets.
+Nobody waits for a projection, so it rests between two reads: a client that listens all the time costs the node more
+than everything else does while little happens. Against the embedded broker the two of an idle node took 14 % of a core,
+and 3 % since they rest.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from actors.projections.position import furthest
 from actors.protocol.envelope import LoggedEvent
 from actors.store.connection import Connection
 from actors.store.errors import Contended, DatabaseAway
-from supervision import Actor, DependencyUnavailable
+from supervision import Actor, DependencyUnavailable, Timer
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +29,14 @@ PROJECTIONS = {"echo": "projection_echo", "sessions": "projection_sessions"}
 """Name of a projection to the statement that brings it forward."""
 SEEN_EVERY_S = 5.0
 CONTENDED_TRIES = 5
+PEEK_S = 0.01
+"""How long a read waits for what is there already: it is the rest between two reads that lets events gather."""
 
 _logged = msgspec.json.Decoder(list[LoggedEvent]).decode
 
 
 class ProjectionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """It gathers events for ``poll_s``, or until there are ``many``.
+    """It rests for ``poll_s`` after each read, unless that came to ``many`` events.
 
     Offsets are committed each ``commit_interval_s``; leaving the group may take ``drain_s``.
     """
@@ -87,6 +91,7 @@ class Projection(Actor):
         self._consumer: PaymentConsumer | None = None
         self._commit_due_s = 0.0
         self._seen_due_s = 0.0
+        self._rest: Timer | None = None
 
     def on_start(self) -> None:
         """Begin to cycle."""
@@ -97,8 +102,9 @@ class Projection(Actor):
         if message != CYCLE:
             logger.warning("%s was told %s", self._name, type(message).__name__)
             return
+        self._stop_resting()
         try:
-            self._cycle()
+            taken = self._cycle()
         except BrokerAway as error:
             self._give_up()
             raise DependencyUnavailable(f"brokers away: {error}") from error
@@ -106,19 +112,33 @@ class Projection(Actor):
             # what was read is not completed: it is read again by the consumer that is made anew
             self._give_up()
             raise DependencyUnavailable(f"database away: {error}") from error
-        self.actor_ref.tell(CYCLE)
+        if taken >= self._limits.many or not self._joined():
+            self.actor_ref.tell(CYCLE)
+        else:
+            self._rest = self.context.timers.tell_after(self._limits.poll_s, self.actor_ref, CYCLE)
 
     def on_stop(self) -> None:
         """Leave the group in order."""
+        self._stop_resting()
         self._leave()
         self._connection.close()
 
     def on_failure(self, *_: object) -> None:
         """A projection that is made again joins anew."""
+        self._stop_resting()
         self._give_up()
         self._connection.close()
 
-    def _cycle(self) -> None:
+    def _stop_resting(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+
+    def _joined(self) -> bool:
+        return self._consumer is not None and bool(self._consumer.windows.all())
+
+    def _cycle(self) -> int:
+        """How many records it came to."""
         if self._consumer is None:
             self._consumer = self._connect()
         taken = self._gather(self._consumer)
@@ -136,16 +156,22 @@ class Projection(Actor):
             values = {"consumer": self._name, "member": self._member, "caught_up": caught_up}
             self._connection.run("projection_seen", values)
             self._seen_due_s = now_s + SEEN_EVERY_S
+        return len(taken)
 
     def _gather(self, consumer: PaymentConsumer) -> list[tuple[Window, Record]]:
-        """What comes within one ``poll_s``, or ``many``: so that one transaction brings many forward."""
+        """What there is now, or ``many``: so that one transaction brings many forward."""
         monotonic = self.context.clock.monotonic
-        until_s = monotonic() + self._limits.poll_s
         taken: list[tuple[Window, Record]] = []
-        while len(taken) < self._limits.many and (left_s := until_s - monotonic()) > 0:
-            for window, record in consumer.poll(left_s):
+        # What the first read finds was asked for before the rest; only the answers after it know where the log ends.
+        asked_before = True
+        while len(taken) < self._limits.many:
+            found = consumer.poll(PEEK_S if self._joined() else self._limits.poll_s)
+            for window, record in found:
                 if window.register(record.offset, monotonic()):
                     taken.append((window, record))
+            if not found or not (asked_before or any(w.unread for w in consumer.windows.all())):
+                break
+            asked_before = False
         return taken
 
     def _project(self, records: Sequence[Record]) -> None:

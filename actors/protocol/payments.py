@@ -6,7 +6,7 @@ Identity is ``(provider, payment_id)``, never the delivery: two event ids for on
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar, get_args
 from uuid import UUID
 
 import msgspec
@@ -101,8 +101,7 @@ class PaymentNoticed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
     """Something that a provider told and that makes no purchase; kept as a mark.
 
     ``name`` is the provider's own type. ``state`` is what the payment has come to, if it was about one: ``partial`` is
-    a part of an order, ``captured`` is money taken without a word for whom. ``failed_refund_id`` is a refund that was
-    not carried out after all.
+    a part of an order. ``failed_refund_id`` is a refund that was not carried out after all.
     """
 
     event_id: Key
@@ -110,14 +109,35 @@ class PaymentNoticed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
     name: Key
     payment_id: Key | None = None
     student_id: UUID | None = None
-    state: Literal["failed", "authorized", "returned", "partial", "captured"] | None = None
+    state: Literal["failed", "authorized", "returned", "partial"] | None = None
     failed_refund_id: Key | None = None
 
 
+class PaymentUnnamed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="PAYMENT_UNNAMED"):
+    """A provider captured money, and this event of it does not say who bought what.
+
+    Another event about the same payment may have said so, or may say so yet. Until then the event is parked, with
+    ``field`` and ``reason`` for a person and ``body``, the bytes that the provider sent. ``amount`` is in minor units.
+    """
+
+    event_id: Key
+    provider: Provider
+    payment_id: Key
+    student_id: UUID | None = None
+    order_id: Key | None = None
+    amount: AmountMinor | None = None
+    field: str
+    reason: str
+    body: bytes
+
+
 PaymentEvent: TypeAlias = (
-    PaymentSucceeded | PaymentRefunded | RefundReported | PaymentDisputed | PaymentNoticed
+    PaymentSucceeded | PaymentRefunded | RefundReported | PaymentDisputed | PaymentNoticed | PaymentUnnamed
 )
 """What goes through the house. From the topic and our own platform's webhook only the first two may come."""
+
+KINDS: Final = frozenset(str(kind.__struct_config__.tag) for kind in get_args(PaymentEvent))
+"""The words in ``type`` that are ours."""
 
 _decoder: msgspec.json.Decoder[PaymentSucceeded | PaymentRefunded] = msgspec.json.Decoder(
     PaymentSucceeded | PaymentRefunded

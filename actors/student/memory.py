@@ -12,7 +12,13 @@ import msgspec
 
 from actors.messages import EffectKey, effect_key
 from actors.protocol.outcome import Outcome, Settled
-from actors.protocol.payments import PaymentDisputed, PaymentEvent, PaymentNoticed, PaymentSucceeded
+from actors.protocol.payments import (
+    PaymentDisputed,
+    PaymentEvent,
+    PaymentNoticed,
+    PaymentSucceeded,
+    PaymentUnnamed,
+)
 
 Facts = tuple[object, ...]
 
@@ -29,6 +35,8 @@ def facts(event: PaymentEvent) -> Facts:
             return (event.student_id, event.payment_id, event.status)
         case PaymentNoticed():
             return (event.payment_id, event.state, event.failed_refund_id)
+        case PaymentUnnamed():
+            return (event.payment_id,)
         case _:
             return (event.student_id, event.payment_id, event.amount, event.currency)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Mapping
-from hashlib import sha256
 from typing import Protocol
 
 import msgspec
@@ -50,7 +49,7 @@ class Provider(Protocol):
 
 def signed_with_any(secrets: Iterable[str], message: bytes, signatures: Iterable[str]) -> bool:
     """Whether one of the hex HMAC-SHA256 ``signatures`` was made with one of the secrets; in constant time for each."""
-    digests = [hmac.new(secret.encode(), message, sha256).hexdigest().encode() for secret in secrets]
+    digests = [hmac.digest(secret.encode(), message, "sha256").hex().encode() for secret in secrets]
     given = [signature.encode("utf-8", "replace") for signature in signatures]
     good = False
     for digest in digests:

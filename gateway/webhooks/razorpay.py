@@ -1,8 +1,9 @@
 """Razorpay's webhook: signatures as its own package checks them, and a table of the events that we act on.
 
 An order is the purchase to Razorpay, a payment is one attempt at it. Both ``payment.captured`` and ``order.paid`` come
-for the same payment, in any order, so the payment's id is the identity. An order that may be paid in parts says so in
-its note ``partial_payment``, since ``payment.captured`` does not show the order: such a payment waits for the other.
+for the same payment, in any order, so the payment's id is the identity. ``payment.captured`` does not show its order,
+and a part of an order looks like the whole in it: where orders may be paid in parts, either the names stand in the
+order's notes only, or the note ``partial_payment`` in the payment's. Such a capture waits for ``order.paid``.
 """
 
 from __future__ import annotations
@@ -16,17 +17,10 @@ from uuid import UUID
 
 import msgspec
 
-from actors.protocol.payments import (
-    AmountMinor,
-    Key,
-    PaymentDisputed,
-    PaymentEvent,
-    PaymentNoticed,
-    RefundReported,
-)
+from actors.protocol.payments import AmountMinor, Key, PaymentDisputed, PaymentEvent, RefundReported
 from actors.protocol.undecodable import Undecodable
 from gateway.webhooks.provider import BadSignature, signed_with_any
-from gateway.webhooks.translation import Names, event, moment, our_names, purchase, read, student_of
+from gateway.webhooks.translation import Names, event, moment, notice, our_names, purchase, read, student_of
 
 SIGNATURE_HEADER: Final = "x-razorpay-signature"
 EVENT_ID_HEADER: Final = "x-razorpay-event-id"
@@ -95,34 +89,35 @@ class _Delivery(msgspec.Struct):
     event_id: str
     at: datetime
     payload: _Payload
+    body: bytes
 
     @property
     def payment(self) -> _Payment:
         return _entity(self.payload.payment, "payment")
 
     @property
-    def names(self) -> dict[str, object]:
-        """What our shop wrote into the payment, or else into its order."""
+    def names(self) -> tuple[str, dict[str, object]]:
+        """What our shop wrote into the payment, or else into its order, and where."""
         payment, order = self.payload.payment, self.payload.order
-        return our_names(payment.entity.notes if payment else {}, order.entity.notes if order else {})
+        return our_names(
+            {
+                "payload.payment.entity.notes": payment.entity.notes if payment else {},
+                "payload.order.entity.notes": order.entity.notes if order else {},
+            }
+        )
 
     @property
     def student(self) -> UUID | None:
-        return student_of(self.names)
+        return student_of(self.names[1])
 
-    def notice(
-        self, payment_id: str, state: str | None = None, failed_refund_id: str | None = None
-    ) -> PaymentEvent:
-        return event(
-            PaymentNoticed,
-            {},
+    def notice(self, payment_id: str, **known: str | None) -> PaymentEvent:
+        return notice(
             event_id=self.event_id,
             provider="razorpay",
             name=self.name,
             payment_id=payment_id,
             student_id=self.student,
-            state=state,
-            failed_refund_id=failed_refund_id,
+            **known,
         )
 
 
@@ -145,18 +140,26 @@ class RazorpayProvider:
             raise BadSignature("The signature does not match the body.")
 
     def translate(self, headers: Mapping[str, str], body: bytes) -> PaymentEvent:
-        name = read(body, _Named).event
-        event_id = self.event_id(headers, body)
-        act = EVENTS.get(name)
-        if act is None:
-            return event(PaymentNoticed, {}, event_id=event_id, provider=self.name, name=name)
-        rest = read(body, _Body)
-        return act(_Delivery(name, event_id, moment(rest.created_at), rest.payload))
+        return translate(body, self.event_id(headers, body))
 
     def event_id(self, headers: Mapping[str, str], body: bytes) -> str:
         """Razorpay's id of the event; without one, what the bytes are is who they are."""
         given = headers.get(EVENT_ID_HEADER, "")
         return given if 0 < len(given) <= 255 else f"body:{sha256(body).hexdigest()}"
+
+
+def translate(body: bytes, event_id: str) -> PaymentEvent:
+    """Read a body whose event has this id.
+
+    Raises:
+        Undecodable: naming the field.
+    """
+    name = read(body, _Named).event
+    act = EVENTS.get(name)
+    if act is None:
+        return notice(event_id=event_id, provider="razorpay", name=name)
+    rest = read(body, _Body)
+    return act(_Delivery(name, event_id, moment(rest.created_at), rest.payload, body))
 
 
 def _entity(wrapped: _Wrapped[_Entity] | None, kind: str) -> _Entity:
@@ -166,17 +169,15 @@ def _entity(wrapped: _Wrapped[_Entity] | None, kind: str) -> _Entity:
 
 
 def _captured(delivery: _Delivery) -> PaymentEvent:
-    payment, names = delivery.payment, delivery.names
+    payment, (place, names) = delivery.payment, delivery.names
     order = delivery.payload.order
     in_parts = str(names.get(PARTS_NOTE, "")).lower() in {"1", "true", "yes"}
     if delivery.name != "order.paid" and (in_parts or (order is not None and order.entity.amount_due > 0)):
-        return delivery.notice(payment.id, "partial")
-    if not names:
-        # The order's event may still say for whom. Until then money is taken and nobody named: the audit shows it.
-        return delivery.notice(payment.id, "captured")
+        return delivery.notice(payment.id, state="partial")
     return purchase(
         names,
-        "payload.payment.entity.notes",
+        place,
+        delivery.body,
         event_id=delivery.event_id,
         provider="razorpay",
         payment_id=payment.id,
@@ -189,7 +190,7 @@ def _captured(delivery: _Delivery) -> PaymentEvent:
 
 
 def _attempt(delivery: _Delivery, state: str) -> PaymentEvent:
-    return delivery.notice(delivery.payment.id, state)
+    return delivery.notice(delivery.payment.id, state=state)
 
 
 def _refund(delivery: _Delivery) -> PaymentEvent:
@@ -197,7 +198,7 @@ def _refund(delivery: _Delivery) -> PaymentEvent:
     payment = delivery.payload.payment
     if payment is not None and payment.entity.captured is False:
         # authorized, never captured, given back by itself: nobody bought anything
-        return delivery.notice(refund.payment_id, "returned")
+        return delivery.notice(refund.payment_id, state="returned")
     if refund.status != "processed":
         return delivery.notice(
             refund.payment_id, failed_refund_id=refund.id if refund.status == "failed" else None

@@ -1,8 +1,8 @@
 """Stripe's webhook: signatures as its own package checks them, and a table of the events that we act on.
 
 A payment is named by its PaymentIntent, so ``payment_intent.succeeded`` and ``checkout.session.completed`` are one. A
-session's metadata is not copied to its intent: where the intent names nobody, its session does. Refunds come as
-``charge.refunded`` with the sum so far and as ``refund.*`` one by one; both are passed on as what they are.
+session's metadata is not copied to its intent: an intent that names nobody is parked until its session does. Refunds
+come as ``charge.refunded`` with the sum so far and as ``refund.*`` one by one; both are passed on as what they are.
 """
 
 from __future__ import annotations
@@ -15,17 +15,10 @@ from uuid import UUID
 
 import msgspec
 
-from actors.protocol.payments import (
-    AmountMinor,
-    Key,
-    PaymentDisputed,
-    PaymentEvent,
-    PaymentNoticed,
-    RefundReported,
-)
+from actors.protocol.payments import AmountMinor, Key, PaymentDisputed, PaymentEvent, RefundReported
 from actors.protocol.undecodable import Undecodable
 from gateway.webhooks.provider import BadSignature, loose_text, signed_with_any
-from gateway.webhooks.translation import Names, event, moment, our_names, purchase, read, student_of
+from gateway.webhooks.translation import Names, event, moment, notice, our_names, purchase, read, student_of
 
 HEADER: Final = "stripe-signature"
 SCHEME: Final = "v1"
@@ -70,33 +63,29 @@ class _Delivery(msgspec.Struct):
     event_id: str
     at: datetime
     object: _Object
+    body: bytes
 
     @property
-    def names(self) -> dict[str, Any]:
-        return our_names(self.object.metadata or {})
+    def names(self) -> tuple[str, dict[str, Any]]:
+        return our_names({"data.object.metadata": self.object.metadata or {}})
 
     @property
     def student(self) -> UUID | None:
-        return student_of(self.names)
+        return student_of(self.names[1])
 
     @property
     def payment_id(self) -> str | None:
         """Of an object that belongs to a payment; a charge without an intent stands for itself."""
         return self.object.payment_intent or self.object.charge
 
-    def notice(
-        self, payment_id: str | None, state: str | None = None, failed_refund_id: str | None = None
-    ) -> PaymentEvent:
-        return event(
-            PaymentNoticed,
-            {},
+    def notice(self, payment_id: str | None, **known: str | None) -> PaymentEvent:
+        return notice(
             event_id=self.event_id,
             provider="stripe",
             name=self.name,
             payment_id=payment_id,
             student_id=self.student,
-            state=state,
-            failed_refund_id=failed_refund_id,
+            **known,
         )
 
     def money(self, amount: int | None, field: str) -> dict[str, Any]:
@@ -132,16 +121,25 @@ class StripeProvider:
 
     def translate(self, headers: Mapping[str, str], body: bytes) -> PaymentEvent:
         del headers
-        given = read(body, _Body)
-        act = EVENTS.get(given.type)
-        if act is None:
-            return event(PaymentNoticed, {}, event_id=given.id, provider=self.name, name=given.type)
-        about = read(given.data.object, _Object, "data.object")
-        return act(_Delivery(given.type, given.id, moment(given.created), about))
+        return translate(body)
 
     def event_id(self, headers: Mapping[str, str], body: bytes) -> str | None:
         del headers
         return loose_text(body, "id")
+
+
+def translate(body: bytes) -> PaymentEvent:
+    """Read a body, which holds its event's id.
+
+    Raises:
+        Undecodable: naming the field.
+    """
+    given = read(body, _Body)
+    act = EVENTS.get(given.type)
+    if act is None:
+        return notice(event_id=given.id, provider="stripe", name=given.type)
+    about = read(given.data.object, _Object, "data.object")
+    return act(_Delivery(given.type, given.id, moment(given.created), about, body))
 
 
 def _parse(header: str) -> tuple[int, list[str]]:
@@ -158,13 +156,11 @@ def _parse(header: str) -> tuple[int, list[str]]:
 
 
 def _bought(delivery: _Delivery, payment_id: str | None, amount: int | None, field: str) -> PaymentEvent:
-    names = delivery.names
-    if not names:
-        return delivery.notice(payment_id, "captured")
+    place, names = delivery.names
     if payment_id is None:
         raise Undecodable("data.object.payment_intent", "is missing")
     money = delivery.money(amount, field)
-    return purchase(names, "data.object.metadata", payment_id=payment_id, **money)
+    return purchase(names, place, delivery.body, payment_id=payment_id, **money)
 
 
 def _intent(delivery: _Delivery) -> PaymentEvent:
@@ -181,14 +177,14 @@ def _session(delivery: _Delivery) -> PaymentEvent:
 
 def _attempt(delivery: _Delivery, state: str) -> PaymentEvent:
     is_session = delivery.name.startswith("checkout.")
-    return delivery.notice(delivery.payment_id if is_session else delivery.object.id, state)
+    return delivery.notice(delivery.payment_id if is_session else delivery.object.id, state=state)
 
 
 def _charge_refunded(delivery: _Delivery) -> PaymentEvent:
     charge = delivery.object
     payment_id = charge.payment_intent or charge.id
     if charge.captured is False:
-        return delivery.notice(payment_id, "returned")
+        return delivery.notice(payment_id, state="returned")
     money = delivery.money(charge.amount_refunded, "amount_refunded")
     places = {"amount": "data.object.amount_refunded", "currency": "data.object.currency"}
     return event(RefundReported, places, payment_id=payment_id, student_id=delivery.student, **money)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from actors.protocol.payments import PaymentEvent, PaymentSucceeded
+from actors.protocol.payments import PaymentEvent, PaymentNoticed, PaymentSucceeded, PaymentUnnamed
 from actors.protocol.undecodable import Undecodable
 
 NAMES: Final = ("student_id", "course_id", "tier")
@@ -55,18 +55,43 @@ def event(kind: type[_Event], places: Mapping[str, str], /, **fields: Any) -> _E
         raise Undecodable(places.get(reason.field, reason.field), reason.reason) from error
 
 
-def purchase(names: dict[str, Any], place: str, /, **fields: Any) -> PaymentSucceeded:
-    """A captured payment for whom and what ``names`` say, which stand at ``place`` of the body."""
+def purchase(
+    names: dict[str, Any], place: str, body: bytes, /, **fields: Any
+) -> PaymentSucceeded | PaymentUnnamed:
+    """A captured payment for whom and what ``names`` say, which stand at ``place`` of ``body``; else an unnamed one."""
     places = {name: f"{place}.{name}" for name in NAMES}
-    return event(PaymentSucceeded, places, **fields, **{name: names.get(name) for name in NAMES})
+    try:
+        return event(PaymentSucceeded, places, **fields, **{name: names.get(name) for name in NAMES})
+    except Undecodable as reason:
+        if reason.field not in places.values():
+            raise
+        known = {
+            name: fields.get(name) for name in ("event_id", "provider", "payment_id", "order_id", "amount")
+        }
+        return event(
+            PaymentUnnamed,
+            {},
+            **known,
+            student_id=student_of(names),
+            field=reason.field,
+            reason=reason.reason,
+            body=body,
+        )
 
 
-def our_names(*sources: Names) -> dict[str, Any]:
-    """The first of these in which our shop wrote something; empty where it did in none."""
-    for names in sources:
-        if isinstance(names, dict) and any(name in names for name in NAMES):
-            return names
-    return {}
+def notice(*, event_id: str, provider: str, name: str, **known: Any) -> PaymentNoticed:
+    """What no purchase follows from; ``known`` are other fields of `PaymentNoticed`, as far as there are any."""
+    return event(PaymentNoticed, {}, event_id=event_id, provider=provider, name=name, **known)
+
+
+def our_names(sources: Mapping[str, Names]) -> tuple[str, dict[str, Any]]:
+    """Of what stands at these places, the first in which our shop wrote all, or else something; and where it is."""
+    written = [(place, names) for place, names in sources.items() if isinstance(names, dict)]
+    for enough in (all, any):
+        for place, names in written:
+            if enough(name in names for name in NAMES):
+                return place, names
+    return next(iter(sources)), {}
 
 
 def student_of(names: dict[str, Any]) -> UUID | None:

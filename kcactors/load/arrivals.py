@@ -10,16 +10,20 @@ from actors.store.account import Account
 from kcactors.load.feeder import Sent
 
 LOOK_EVERY_S: Final = 0.004
-"""The resolution of what is measured."""
 
 
 class Arrivals:
     """Looks, in a thread of its own, for the purchases of payments that were sent by Kafka and not answered.
 
-    Meant for a paced load, where few are on their way at once; at full speed it would load the database itself.
+    Meant for a paced load, where few are on their way at once; at full speed it would load the database itself, so
+    that it must look more rarely then.
+
+    Args:
+        every_s: between two looks; the resolution of what is measured.
     """
 
-    def __init__(self, database_url: str, sent: Sent) -> None:
+    def __init__(self, database_url: str, sent: Sent, *, every_s: float = LOOK_EVERY_S) -> None:
+        self._every_s = every_s
         self._account = Account(database_url)
         self._sent = sent
         self._stop = threading.Event()
@@ -33,7 +37,7 @@ class Arrivals:
 
     def _run(self) -> None:
         with self._account as account:
-            while not self._stop.wait(LOOK_EVERY_S):
+            while not self._stop.wait(self._every_s):
                 waiting = list(self._sent.unanswered)
                 if not waiting:
                     continue

@@ -16,6 +16,7 @@ from kcactors.load.librdkafka import PaymentTopic
 from kcactors.load.pace import due_s
 from kcactors.load.plan import Delivery, Via
 from kcactors.load.signing import HEADER, signature
+from kcactors.load.timeline import Timeline
 
 WEBHOOK_PATH: Final = "/api/v1/webhooks/kc"
 RETRY_FOR_S: Final = 60.0
@@ -43,7 +44,10 @@ class Sent:
         self.outcomes: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         """Answers other than 200, by status, and lost connections; each was sent again."""
+        self.behind: list[float] = []
+        """How many seconds late each paced delivery was sent: what the load test itself adds to every latency."""
         self.deliveries = 0
+        self.timeline = Timeline()
 
 
 class Feeder:
@@ -68,6 +72,7 @@ class Feeder:
         self._lines = [Lines(node, connections) for node in nodes]
         self._workers = connections * len(nodes)
         self._secret = secret
+        self._paced = False
         self.sent = Sent()
 
     async def feed(
@@ -93,10 +98,11 @@ class Feeder:
         """
         start = time.perf_counter() + (0.05 if rate_per_s else 0.0)
         planned = [(start + due_s(index, rate_per_s), each) for index, each in enumerate(deliveries)]
-        before = self.sent.deliveries
+        before, self._paced = self.sent.deliveries, rate_per_s is not None
 
         def done() -> None:
             self.sent.deliveries += 1
+            self.sent.timeline.delivered(time.perf_counter())
             progress(self.sent.deliveries - before)
 
         try:
@@ -121,7 +127,7 @@ class Feeder:
             return
         blind = 0
         for number, (due, each) in enumerate(planned):
-            await _wait_until(due)
+            await self._wait_until(due)
             if number % _RECORDS_AT_ONCE == 0:
                 await asyncio.sleep(0)
             if blind >= self._topic.records_before_check():
@@ -147,7 +153,7 @@ class Feeder:
         self, rest: Iterable[tuple[int, tuple[float, Delivery]]], done: Callable[[], None]
     ) -> None:
         for number, (due, each) in rest:
-            await _wait_until(due)
+            await self._wait_until(due)
             if each.first:
                 self.sent.due[each.payment_id] = due
             outcome = await self._post(self._lines[number % len(self._lines)], each.body)
@@ -155,6 +161,13 @@ class Feeder:
                 self.sent.committed[each.payment_id] = time.perf_counter()
             self.sent.outcomes[outcome] += 1
             done()
+
+    async def _wait_until(self, due: float) -> None:
+        early_by = due - time.perf_counter()
+        if early_by > 0:
+            await asyncio.sleep(early_by)
+        if self._paced:
+            self.sent.behind.append(time.perf_counter() - due)
 
     async def _post(self, lines: Lines, body: bytes) -> str:
         """Brings one event again and again until it is accepted, as a provider does; the outcome."""
@@ -183,9 +196,3 @@ def _first(group: ExceptionGroup[Exception]) -> Exception:
     """One of the errors of a group: all workers fail for the same reason, and the caller wants that one."""
     error = group.exceptions[0]
     return _first(error) if isinstance(error, ExceptionGroup) else error
-
-
-async def _wait_until(due: float) -> None:
-    late_by = due - time.perf_counter()
-    if late_by > 0:
-        await asyncio.sleep(late_by)

@@ -39,6 +39,10 @@ class Speed(msgspec.Struct, frozen=True):
             for name, found in (("payment_to_commit", self.to_commit), ("payment_to_screen", self.to_screen))
         }
 
+    def percentiles(self) -> dict[str, list[tuple[float, float]]]:
+        """Share and milliseconds, from the fastest payment to the slowest; empty where nothing was measured."""
+        return {"payment_to_commit": curve(self.commit), "payment_to_screen": curve(self.screen)}
+
     @property
     def to_commit(self) -> Latency:
         """From when a payment was due to when its purchase stood."""
@@ -70,3 +74,17 @@ def percentile_ms(ordered: Sequence[float], share: float) -> float:
     if not ordered:
         return 0.0
     return round(ordered[max(0, math.ceil(share * len(ordered)) - 1)] * 1000, 2)
+
+
+def curve(seconds: Sequence[float]) -> list[tuple[float, float]]:
+    """The percentiles of latencies as pairs of share and milliseconds, denser towards 1, ending at the slowest."""
+    ordered = sorted(seconds)
+    found: dict[float, float] = {}
+    nines = 0.0
+    while ordered and 10**nines <= len(ordered):
+        share = round(1 - 10**-nines, 6)
+        found[share] = percentile_ms(ordered, share)
+        nines += 0.05
+    if ordered:
+        found[round(1 - 1 / (2 * len(ordered)), 6)] = percentile_ms(ordered, 1.0)
+    return list(found.items())

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from kcactors.load.pace import Speed, together
 from kcactors.load.plan import Via
+from kcactors.load.timeline import Moment
 from kcactors.load.verify import Verdict
 
 
@@ -30,7 +31,11 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole run. The hard cases are zero where there were none."""
+    """A whole run. The hard cases are zero where there were none.
+
+    ``order`` says how it was made; ``absorbed_by`` what the nodes say about the stage that caught each duplicate, None
+    where no node was named; ``settled_s`` from the first send until nothing was on its way any more.
+    """
 
     payments: int
     deliveries: int
@@ -41,6 +46,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     refunds: int = 0
     recovered: int = 0
     trouble: Sequence[str] = ()
+    order: Mapping[str, Any] = {}
+    moments: Sequence[Moment] = ()
+    absorbed_by: Mapping[str, int] | None = None
+    settled_s: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -72,6 +81,25 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             "throughput_payments_per_s": self.throughput_payments_per_s,
             "latency_ms": together(self.speeds.values()).document(),
             "ok": self.ok,
+        }
+
+    @property
+    def deliveries_per_s(self) -> float:
+        """Deliveries, duplicates included, from the first send to when nothing was on its way any more."""
+        return round(self.deliveries / self.settled_s, 1) if self.settled_s else 0.0
+
+    def report(self) -> dict[str, Any]:
+        """The JSON document of ``kcactors loadtest``: that of the demo, and what its page is drawn from."""
+        return self.document() | {
+            "order": dict(self.order),
+            "deliveries_per_s": self.deliveries_per_s,
+            "absorbed_by": self.absorbed_by,
+            "latency_ms_by_way": {via: speed.document() for via, speed in self.speeds.items()},
+            "latency_ms_percentiles": {via: speed.percentiles() for via, speed in self.speeds.items()},
+            "timeline": [msgspec.structs.asdict(moment) for moment in self.moments],
+            "verdict": msgspec.structs.asdict(self.verdict),
+            "webhook_answers_again": self.counts.refused,
+            "broken": self.broken(),
         }
 
     def broken(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -17,19 +18,22 @@ from actors.store.account import Account, Progress
 from kcactors.load.arrivals import Arrivals
 from kcactors.load.feeder import Feeder
 from kcactors.load.librdkafka import PaymentTopic, TopicReader
+from kcactors.load.nodes import Nodes
 from kcactors.load.pace import Speed
 from kcactors.load.plan import Delivery, Via
 from kcactors.load.published import Published
 from kcactors.load.report import Counts
+from kcactors.load.timeline import Moment
 from kcactors.load.verify import Verdict, judge, look
 from kcactors.load.watchers import Watchers
-from kcactors.output import Output
+from kcactors.output import Bar, Output
 
 STALLED_AFTER_S: Final = 30.0
 """Nothing has changed for so long: whatever is missing then is lost."""
 
 _LOOK_EVERY_S: Final = 0.25
 _LOOK_CLOSELY_S: Final = 0.02
+_WATCH_EVERY_S: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +57,15 @@ class Target:
 
 
 class Phase(msgspec.Struct, frozen=True):
-    """What one phase came to. ``speeds`` holds the latencies by the way that the first delivery took."""
+    """What one phase came to. ``speeds`` holds the latencies by the way that the first delivery took.
+
+    ``seconds`` runs to the last commit; ``settled_s`` to when every delivery was consumed and every event was out.
+    """
 
     payments: int
     deliveries: int
     seconds: float
+    settled_s: float
     speeds: dict[Via, Speed]
 
     @property
@@ -86,6 +94,9 @@ class Load:
         self._account = Account(target.database_url)
         self._published = Published(students)
         self._payments: set[str] = set()
+        self._phase_began = 0
+        self._nodes = Nodes(target.nodes)
+        self._absorbed_before: Counter[str] = Counter()
         self._running = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -111,6 +122,7 @@ class Load:
             self._screens = Watchers(self._watched, target.nodes, target.token)
             opening.push_async_callback(self._screens.stop)
             await self._screens.start()
+            self._absorbed_before = await asyncio.to_thread(self._nodes.absorbed)
             self._running = opening.pop_all()
         return self
 
@@ -123,10 +135,18 @@ class Load:
         self._payments |= fresh.keys()
         sent = self._feeder.sent
         sent.unanswered.clear()
+        self._phase_began = sent.deliveries
         looking = Arrivals(self._target.database_url, sent) if rate_per_s else None
         try:
             with self._output.progress(name, len(deliveries)) as bar:
-                start = await self._feeder.feed(deliveries, rate_per_s=rate_per_s, progress=bar)
+                over = asyncio.Event()
+                watching = asyncio.create_task(self._watch(bar, over))
+                try:
+                    start = await self._feeder.feed(deliveries, rate_per_s=rate_per_s, progress=bar)
+                finally:
+                    over.set()
+                    await asyncio.gather(watching, return_exceptions=True)
+                watching.result()
             last = await self._wait_for_purchases(start)
         finally:
             if looking is not None:
@@ -136,6 +156,7 @@ class Load:
             payments=len(fresh),
             deliveries=len(deliveries),
             seconds=last - start,
+            settled_s=time.perf_counter() - start,
             speeds={via: self._speed({each for each, way in fresh.items() if way is via}) for via in Via},
         )
 
@@ -144,6 +165,35 @@ class Load:
         before = self._feeder.sent.outcomes.copy()
         await self._feeder.feed(deliveries)
         return dict(self._feeder.sent.outcomes - before)
+
+    async def sleep_in(self, idle_s: float) -> int | None:
+        """Waits until the students' actors have been put away, at least ``idle_s`` and at most three times that.
+
+        Returns:
+            How many are still awake; None where no node was named that could say.
+        """
+        start, awake = time.perf_counter(), None
+        with self._output.progress("Waiting until the students are put away", 100) as bar:
+            while True:
+                waited_s = time.perf_counter() - start
+                bar(min(100, int(waited_s / idle_s * 100)), None if awake is None else f"{awake:,} awake")
+                if waited_s > idle_s and (awake == 0 or waited_s > 3 * idle_s):
+                    return awake
+                if self._target.nodes:
+                    awake = await asyncio.to_thread(self._nodes.students_awake)
+                await asyncio.sleep(min(1.0, idle_s / 4))
+
+    async def absorbed(self) -> dict[str, int]:
+        """Duplicates since the run began, by the stage that caught them, as the nodes counted; of named nodes only."""
+        now = await asyncio.to_thread(self._nodes.absorbed)
+        return dict(now - self._absorbed_before)
+
+    def moments(self) -> list[Moment]:
+        """The course of the run so far."""
+        sent = self._feeder.sent
+        return sent.timeline.moments(
+            (due, sent.committed[p] - due) for p, due in sent.due.items() if p in sent.committed
+        )
 
     async def settle(self) -> bool:
         """Waits until nothing is on its way; False when it stalled before that."""
@@ -183,6 +233,24 @@ class Load:
             screen=[seen_at[each] - sent.due[each] for each in payments & seen_at.keys()],
         )
 
+    async def _watch(self, bar: Bar, over: asyncio.Event) -> None:
+        """Looks on while the feeder sends; the question names every student, so it is rare where they are many."""
+        sent = self._feeder.sent
+        before, at = sent.deliveries, time.perf_counter()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), _WATCH_EVERY_S * (1 + len(self._students) / 20_000))
+            if over.is_set():
+                return
+            purchases = await asyncio.to_thread(self._account.count, self._students)
+            now, deliveries = time.perf_counter(), sent.deliveries
+            sent.timeline.bought(now, purchases)
+            bar(
+                deliveries - self._phase_began,
+                f"{(deliveries - before) / (now - at):,.0f}/s, {purchases:,} purchases",
+            )
+            before, at = deliveries, now
+
     async def _wait_for_purchases(self, start: float) -> float:
         """When the last purchase of those sent so far stood; the last look when they never do."""
         closing_in = len(self._payments) * 0.9
@@ -190,6 +258,7 @@ class Load:
         while time.perf_counter() - changed < STALLED_AFTER_S:
             now = await asyncio.to_thread(self._account.count, self._students)
             at = time.perf_counter()
+            self._feeder.sent.timeline.bought(at, now)
             if now >= len(self._payments):
                 return at
             if now != count:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from kcactors.demo import demo
 from kcactors.exits import Exit, WrongUse
+from kcactors.load.page import page
 from kcactors.load.report import Result
 from kcactors.loadtest import Order, loadtest
 from kcactors.output import Output
@@ -17,14 +19,19 @@ def demonstrate(output: Output, *, payments: int, students: int, duplicates: flo
     return _tell(output, result, result.document())
 
 
-def put_load_on(output: Output, order: Order) -> Exit:
-    """The verb ``loadtest``."""
+def put_load_on(output: Output, order: Order, page_at: Path | None = None) -> Exit:
+    """The verb ``loadtest``. The page is written whatever the verdict is.
+
+    Raises:
+        WrongUse: the page cannot be written there; told before anything is sent.
+    """
+    if page_at is not None:
+        _try_to_write(page_at)
     result = loadtest(order, output)
-    document = result.document()
-    document["latency_ms_by_way"] = {via: speed.document() for via, speed in result.speeds.items()}
-    document["webhook_answers_again"] = result.counts.refused
-    document["broken"] = result.broken()
-    return _tell(output, result, document)
+    if page_at is not None:
+        page_at.write_text(page(result), encoding="utf-8")
+        output.say(f"page: {page_at}")
+    return _tell(output, result, result.report())
 
 
 def rate(text: str) -> float | None:
@@ -38,6 +45,14 @@ def rate(text: str) -> float | None:
     if not 0 < number < float("inf"):
         raise WrongUse(f"--rate: {text!r} given, expected a number above 0, or max")
     return number
+
+
+def _try_to_write(page_at: Path) -> None:
+    try:
+        page_at.parent.mkdir(parents=True, exist_ok=True)
+        page_at.touch()
+    except OSError as error:
+        raise WrongUse(f"--page: {error}") from error
 
 
 def _tell(output: Output, result: Result, document: dict[str, Any]) -> Exit:

@@ -14,6 +14,7 @@ from rich.table import Table
 from actors.hand import Action
 from actors.parking.desk import Desk, NotParked
 from actors.protocol.undecodable import Undecodable
+from gateway.webhooks.kept import read_kept
 from kcactors.exits import Exit, WrongUse
 from kcactors.output import Output
 from kcactors.verbs import hands
@@ -103,7 +104,7 @@ def discard(output: Output, row_ids: Sequence[int], *, reason: str, who: str | N
 def _desk(*, aloud: bool) -> Iterator[Desk]:
     with hands.hand(hands.settings_for(aloud=aloud), aloud=aloud) as hand:
         try:
-            yield Desk(hand)
+            yield Desk(hand, read_kept)
         except NotParked as error:
             raise WrongUse(str(error)) from error
 

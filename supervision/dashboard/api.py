@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, get_args
 
@@ -13,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from supervision.dashboard import look
 from supervision.dashboard.access import Audit, Deed, Operator, Refused, Verify, bearer, record
 from supervision.dashboard.acts import act
+from supervision.dashboard.meter import Meter
 from supervision.dashboard.pulse import Pulse
 from supervision.dashboard.stream import Viewers, event, incidents_into
 from supervision.dashboard.tree import plain
@@ -38,19 +40,20 @@ class Api:
         node: str,
         system: System,
         pulse: Pulse,
+        meter: Meter,
         watch: Watch,
         viewers: Viewers,
         verify: Verify,
         audit: Audit,
         wall: Callable[[], float],
     ) -> None:
-        self._node, self._system, self._pulse, self._watch = node, system, pulse, watch
+        self._node, self._system, self._pulse, self._meter, self._watch = node, system, pulse, meter, watch
         self._viewers, self._verify, self._audit, self._wall = viewers, verify, audit, wall
 
     async def tree(self, request: Request) -> Response:
         """The node's name, its tree, and its figures."""
         await bearer(request, self._verify)
-        return _json(await asyncio.to_thread(self._document))
+        return _answer(await asyncio.to_thread(self._document))
 
     async def actors(self, request: Request) -> Response:
         """The most noticeable actors (``order``, ``limit``), or those that ``q`` finds."""
@@ -101,8 +104,7 @@ class Api:
         with incidents_into(self._system) as happened:
             yield event("retry", None)
             while self._wall() < ends_at and not self._viewers.closed:
-                document = await asyncio.to_thread(self._document)
-                yield event("snapshot", msgspec.json.encode(document).decode())
+                yield event("snapshot", (await asyncio.to_thread(self._document)).decode())
                 due = self._wall() + self._viewers.every_s
                 while (left_s := due - self._wall()) > 0:
                     try:
@@ -114,7 +116,11 @@ class Api:
                     )
             yield event("lease-over", "{}")
 
-    def _document(self) -> dict[str, Any]:
+    def _document(self) -> bytes:
+        with self._meter.measured():
+            return msgspec.json.encode(self._tree())
+
+    def _tree(self) -> dict[str, Any]:
         sample = self._pulse.sample()
         return {
             "node": self._node,
@@ -128,7 +134,10 @@ class Api:
                 "dead_letters": sample.dead_letters,
                 "parked": sample.parked,
                 "conservation_error": sample.conservation_error,
-                "dashboard_cpu_share": round(sample.cost_share, 6),
+                "dashboard_cpu_share": round(sample.cost.of_core, 6),
+                "dashboard_cpu_share_of_process": round(sample.cost.of_process, 6),
+                "dashboard_cpu_s": round(self._meter.total_s, 6),
+                "process_cpu_s": round(time.process_time(), 6),
             },
             "root": plain(sample.root),
         }
@@ -142,7 +151,11 @@ class Api:
 
 
 def _json(document: Any) -> Response:
-    return Response(msgspec.json.encode(document), headers=NO_STORE, media_type="application/json")
+    return _answer(msgspec.json.encode(document))
+
+
+def _answer(text: bytes) -> Response:
+    return Response(text, headers=NO_STORE, media_type="application/json")
 
 
 def _limit(request: Request, default: int) -> int:

@@ -112,6 +112,7 @@ class Dashboard:
             node=deps.node,
             system=deps.system,
             pulse=self.pulse,
+            meter=self.meter,
             watch=self.watch,
             viewers=self.viewers,
             verify=deps.verify,
@@ -151,8 +152,9 @@ class _Pages:
         if operator is None:
             return self._framed("signin.html", page=page)
         view = View(operator, dict(request.query_params), self._prefix)
-        body = await page.body(view)
-        with self._dashboard.meter.measured():
+        meter = self._dashboard.meter
+        body = await meter.charged(page.body(view))
+        with meter.measured():
             return self._framed(
                 "frame.html",
                 page=page,
@@ -160,7 +162,7 @@ class _Pages:
                 view=view,
                 csrf=self._sessions.csrf(request),
                 menu=[one for one in self._pages.values() if one.title],
-                cost=self._dashboard.meter.share(),
+                cost=cost_words(meter),
             )
 
     def _framed(self, template: str, **values: object) -> Response:
@@ -195,13 +197,14 @@ class _Pages:
     async def _bodies(self, page: Page, view: View, lease_s: float) -> AsyncIterator[str]:
         wall, every_s = self._deps.wall, self._dashboard.viewers.every_s
         ends_at = min(view.operator.expires_at, wall() + lease_s)
+        meter = self._dashboard.meter
         before = Markup()
         yield event("retry", None)
         while wall() < ends_at and not self._dashboard.viewers.closed:
-            body = await page.body(view)
-            with self._dashboard.meter.measured():
+            body = await meter.charged(page.body(view))
+            with meter.measured():
                 text = event("body", body) if body != before else ": the same\n\n"
-                cost = event("cost", f"{self._dashboard.meter.share() * 100:.1f}")
+                cost = event("cost", cost_words(meter))
             before = body
             yield text + cost
             await asyncio.sleep(every_s)
@@ -213,7 +216,8 @@ class _Pages:
         self._sessions.require_own_request(request)
         page = self._page(request)
         form = await _form(request)
-        said = await page.act(View(operator, {}, self._prefix), request.path_params["verb"], form)
+        view = View(operator, {}, self._prefix)
+        said = await self._dashboard.meter.charged(page.act(view, request.path_params["verb"], form))
         return Response(
             msgspec.json.encode({"ok": True, "said": said}), headers=NO_STORE, media_type="application/json"
         )
@@ -267,6 +271,12 @@ class _Pages:
         if page is None:
             raise Refused(404, "not_found", f"The dashboard has no page {slug!r}.")
         return page
+
+
+def cost_words(meter: Meter) -> str:
+    """What the dashboard costs, for its own pages."""
+    cost = meter.cost()
+    return f"{cost.of_core * 100:.1f} % of a core, {cost.of_process * 100:.1f} % of this process"
 
 
 async def _form(request: Request) -> dict[str, str]:

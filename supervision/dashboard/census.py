@@ -13,7 +13,7 @@ from supervision.snapshot import state_of
 from supervision.system import System
 
 EVERY_S: Final = 5.0
-SHARE_MAX: Final = 0.004
+SHARE_MAX: Final = 0.002
 """Of one core: a walk that takes long is made seldom."""
 
 

@@ -14,7 +14,6 @@ from supervision.snapshot import Node, node_of, state_of
 from supervision.system import System
 
 QUEUE_SHOWN: Final = 10
-INCIDENTS_LOOKED_AT: Final = 1000
 TRIES: Final = 5
 
 
@@ -95,6 +94,13 @@ def detail(system: System, ref: ActorRef[Any], watch: Watch) -> dict[str, Any]:
     }
 
 
+def members(system: System, path: str, group: str, limit: int) -> list[Node]:
+    """The most noticeable actors of one group of a directory."""
+    ref = system.ref(path)
+    members_of = getattr(ref.cell.family, "members_of", None) if ref is not None else None
+    return [node_of(cell) for cell in members_of(group, limit)] if members_of is not None else []
+
+
 def head_of(cell: Cell, limit: int) -> list[Any]:
     """The first messages of a mailbox that others may be using now."""
     for _ in range(TRIES):
@@ -124,23 +130,10 @@ def incident_of(system: System, incident: Any) -> dict[str, Any]:
 
 
 def _incidents(system: System, cell: Cell) -> list[dict[str, Any]]:
-    """What the actor itself remembers, with the tracebacks that the system still has."""
+    """What the actor itself remembers, the newest first."""
     if cell.trouble is None:
         return []
-    traces = {
-        (incident.kind, incident.detail, round(incident.at_s, 2)): incident.trace
-        for incident in system.vitals.incidents(INCIDENTS_LOOKED_AT)
-        if incident.path == cell.path and incident.trace
-    }
-    return [
-        {
-            "at": moment(system, at_s),
-            "kind": kind,
-            "detail": text,
-            "trace": traces.get((kind, text, round(at_s, 2)), ""),
-        }
-        for at_s, kind, text in reversed(list(cell.trouble.incidents))
-    ]
+    return [incident_of(system, one) for one in reversed(list(cell.trouble.incidents))]
 
 
 def _item(item: Any, now_s: float) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
 import jinja2
@@ -13,12 +14,16 @@ from supervision.dashboard import look
 from supervision.dashboard.access import Audit, Deed, Refused, record
 from supervision.dashboard.acts import ACTS, act
 from supervision.dashboard.page import View, render
-from supervision.dashboard.pulse import KEPT, Pulse
-from supervision.dashboard.watch import Watch
+from supervision.dashboard.pulse import KEPT, Pulse, Sample, group_key
+from supervision.dashboard.tree import walk
+from supervision.dashboard.watch import VERDICTS_KEPT, Watch
+from supervision.snapshot import Node
 from supervision.system import ORDERS, System
 
 LIST_SHOWN: Final = 12
 INCIDENTS_SHOWN: Final = 60
+INCIDENTS_KEPT: Final = 1000
+MEMBERS_SHOWN: Final = 10
 
 
 class _OwnPage:
@@ -38,7 +43,10 @@ class _OwnPage:
 
 
 class TreePage(_OwnPage):
-    """Supervisors and their children with sums, opened as far as the query says (``open``: paths, by commas)."""
+    """Supervisors and their children with sums, opened as far as the query says.
+
+    ``open`` holds, by commas, the paths of directories and ``path#group`` of their groups.
+    """
 
     slug = "tree"
     title = "Tree"
@@ -56,7 +64,19 @@ class TreePage(_OwnPage):
             series=self._pulse.series,
             slots=KEPT,
             opened=opened,
+            members=self._members(sample, opened),
+            turnover={one.path: one for one in sample.turnover},
         )
+
+    def _members(self, sample: Sample, opened: set[str]) -> dict[str, list[Node]]:
+        """Of each opened group the actors worth a look."""
+        return {
+            key: look.members(self._system, node["path"], group["name"], MEMBERS_SHOWN)
+            for node in walk(sample.root)
+            if node["path"] in opened
+            for group in node.get("groups", ())
+            if (key := group_key(node["path"], group["name"])) in opened
+        }
 
 
 class ListsPage(_OwnPage):
@@ -114,6 +134,7 @@ class ActorPage(_OwnPage):
             series=self._pulse.series.get(ref.path),
             slots=KEPT,
             acts=ACTS,
+            verdicts_kept=VERDICTS_KEPT,
             sample=sample,
         )
 
@@ -139,12 +160,14 @@ class IncidentsPage(_OwnPage):
 
     async def body(self, view: View) -> Markup:
         """The page; ``kind`` shows one kind only."""
-        incidents = [
-            look.incident_of(self._system, one) for one in self._system.vitals.incidents(INCIDENTS_SHOWN * 4)
-        ]
-        kinds = sorted({one["kind"] for one in incidents})
+        sample = await asyncio.to_thread(self._pulse.sample)
         chosen = view.query.get("kind", "")
-        shown = [one for one in incidents if not chosen or one["kind"] == chosen][:INCIDENTS_SHOWN]
+        kept = self._system.vitals.incidents(INCIDENTS_KEPT)
+        kinds = sorted({one.kind for one in kept} | {chosen} - {""})
+        shown = [
+            look.incident_of(self._system, one)
+            for one in islice((one for one in kept if not chosen or one.kind == chosen), INCIDENTS_SHOWN)
+        ]
         letters = [
             {"at": look.moment(self._system, one.at_s), "path": one.path, "cause": one.cause}
             for one in self._system.dead_letters.last(10)
@@ -158,6 +181,7 @@ class IncidentsPage(_OwnPage):
             chosen=chosen,
             letters=letters,
             dead_letters=dict(self._system.dead_letters.counts),
+            turnover=sample.turnover,
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from supervision.dashboard.census import Census
-from supervision.dashboard.meter import Meter
+from supervision.dashboard.meter import Cost, Meter
 from supervision.dashboard.tree import roll_up, walk
 from supervision.snapshot import Node
 from supervision.system import System
@@ -34,6 +34,15 @@ class ClassFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Turnover:
+    """How many virtual actors of one directory a message started, and how many were put away, each second."""
+
+    path: str
+    started_per_s: float
+    put_away_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One look at a system. ``at_s`` is monotonic, ``oldest_s`` an age, rates are per second."""
 
@@ -48,7 +57,8 @@ class Sample:
     parked: int
     conservation_error: int
     classes: tuple[ClassFigures, ...]
-    cost_share: float
+    turnover: tuple[Turnover, ...]
+    cost: Cost
 
 
 @dataclass(slots=True)
@@ -74,6 +84,7 @@ class Pulse:
         self._last: Sample | None = None
         self._census = census
         self._before: dict[type, tuple[int, list[int], list[int]]] = {}
+        self._turned: dict[str, tuple[int, int]] = {}
         self.series: dict[str, Series] = {}
         self.rates: deque[float] = deque(maxlen=KEPT)
 
@@ -114,7 +125,26 @@ class Pulse:
             parked=sum(times for (_, what), times in list(system.vitals.counts.items()) if what == "parked"),
             conservation_error=self._census.count().error,
             classes=classes,
-            cost_share=self._meter.share(),
+            turnover=self._turnover(root, span_s),
+            cost=self._meter.cost(),
+        )
+
+    def _turnover(self, root: Node, span_s: float) -> tuple[Turnover, ...]:
+        counts = {
+            node["path"]: (node["activations"], node["passivations"])
+            for node in walk(root)
+            if "activations" in node
+        }
+        before, self._turned = self._turned, counts
+        return tuple(
+            Turnover(
+                path,
+                *(
+                    max(0.0, (now - then) / span_s) if span_s > 0 else 0.0
+                    for now, then in zip(count, before.get(path, count), strict=True)
+                ),
+            )
+            for path, count in counts.items()
         )
 
     def _classes(self, span_s: float) -> tuple[ClassFigures, ...]:
@@ -142,12 +172,19 @@ class Pulse:
     def _remember(self, root: Node) -> None:
         seen: set[str] = set()
         for node in walk(root):
-            path = node["path"]
-            seen.add(path)
-            series = self.series.get(path)
-            if series is None:
-                series = self.series[path] = Series()
-            series.depth.append(node["below"].depth)
-            series.oldest_s.append(node["below"].oldest_s)
+            self._note(seen, node["path"], node["below"].depth, node["below"].oldest_s)
+            for group in node.get("groups", ()):
+                self._note(seen, group_key(node["path"], group["name"]), group["depth"], group["oldest_s"])
         for path in [path for path in self.series if path not in seen]:
             del self.series[path]
+
+    def _note(self, seen: set[str], key: str, depth: float, oldest_s: float) -> None:
+        seen.add(key)
+        series = self.series.setdefault(key, Series())
+        series.depth.append(depth)
+        series.oldest_s.append(oldest_s)
+
+
+def group_key(path: str, group: str) -> str:
+    """How a group of a directory's actors is named where actors are named by path."""
+    return f"{path}#{group}"

@@ -1,6 +1,7 @@
 """The one transaction under concurrency: who waits for whom, and what the waiter says afterwards."""
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 

@@ -9,8 +9,7 @@ from typing import Any, Final
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
 
-from tests.chaos.cluster import EVENTS, GROUP, PAYMENTS
-from tests.support.apache_kafka import ApacheKafka
+from tests.chaos.cluster import Cluster
 
 CHECKS: Final = {
     "payments without a purchase": """
@@ -45,14 +44,14 @@ CHECKS: Final = {
 }
 
 
-def audit(database_url: str, kafka: ApacheKafka, sent: Iterable[str], parked: Iterable[bytes]) -> list[str]:
+def audit(cluster: Cluster, sent: Iterable[str], parked: Iterable[bytes]) -> list[str]:
     """What is wrong, in words; empty when the promise was kept.
 
     Args:
         sent: ids of the payments that were captured.
         parked: payloads that had to be parked.
     """
-    with psycopg.connect(database_url, autocommit=True) as database:
+    with psycopg.connect(cluster.database_url, autocommit=True) as database:
         wrong = [
             f"{len(rows)} {name}, such as {rows[0][0]}"
             for name, statement in CHECKS.items()
@@ -61,8 +60,8 @@ def audit(database_url: str, kafka: ApacheKafka, sent: Iterable[str], parked: It
         wrong += _purchases(database, set(sent))
         wrong += _parked(database, set(parked))
         lanes: dict[str, int] = {str(s): n for s, n in database.execute("select student_id, seq from lane")}
-    wrong += _topic(kafka, lanes)
-    return wrong + [f"{lag} records are not committed" for lag in [behind(kafka)] if lag]
+    wrong += _topic(cluster, lanes)
+    return wrong + [f"{lag} records are not committed" for lag in [behind(cluster)] if lag]
 
 
 def _purchases(database: "psycopg.Connection[Any]", sent: set[str]) -> list[str]:
@@ -83,11 +82,11 @@ def _digest(payload: bytes) -> str:
     return hashlib.sha256(payload).hexdigest()
 
 
-def _topic(kafka: ApacheKafka, lanes: dict[str, int]) -> list[str]:
+def _topic(cluster: Cluster, lanes: dict[str, int]) -> list[str]:
     """Every student's numbers, as first seen on the topic, run from 1 to the lane's, in order."""
     last: Counter[str] = Counter()
     disorder: list[str] = []
-    for student, seq in _numbers(kafka):
+    for student, seq in _numbers(cluster):
         if seq == last[student] + 1:
             last[student] = seq
         elif seq > last[student]:
@@ -97,9 +96,10 @@ def _topic(kafka: ApacheKafka, lanes: dict[str, int]) -> list[str]:
     return wrong + ([f"{len(missing)} students miss events on Kafka"] if missing else [])
 
 
-def _numbers(kafka: ApacheKafka) -> Iterable[tuple[str, int]]:
-    with _reader(kafka) as reader:
-        places = [TopicPartition(EVENTS, number) for number in reader.partitions_for_topic(EVENTS)]
+def _numbers(cluster: Cluster) -> Iterable[tuple[str, int]]:
+    with _reader(cluster) as reader:
+        topic = cluster.events
+        places = [TopicPartition(topic, number) for number in reader.partitions_for_topic(topic)]
         reader.assign(places)
         ends = reader.end_offsets(places)
         while any(reader.position(place) < ends[place] for place in places):
@@ -109,17 +109,18 @@ def _numbers(kafka: ApacheKafka) -> Iterable[tuple[str, int]]:
                     yield headers["ce_source"].decode().rpartition("/")[2], int(headers["ce_sequence"])
 
 
-def behind(kafka: ApacheKafka) -> int:
+def behind(cluster: Cluster) -> int:
     """Payment records that the group has not committed."""
-    with _reader(kafka, group_id=GROUP) as reader:
-        places = [TopicPartition(PAYMENTS, number) for number in reader.partitions_for_topic(PAYMENTS)]
+    with _reader(cluster, group_id=cluster.group) as reader:
+        topic = cluster.payments
+        places = [TopicPartition(topic, number) for number in reader.partitions_for_topic(topic)]
         ends = reader.end_offsets(places)
         return sum(ends[place] - (reader.committed(place) or 0) for place in places)
 
 
-def _reader(kafka: ApacheKafka, **config: Any) -> "contextlib.closing[Any]":
+def _reader(cluster: Cluster, **config: Any) -> "contextlib.closing[Any]":
     client = KafkaConsumer(
-        bootstrap_servers=kafka.bootstrap.split(","),
+        bootstrap_servers=cluster.kafka.bootstrap.split(","),
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         **config,

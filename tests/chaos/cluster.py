@@ -12,10 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psycopg
 from confluent_kafka import Producer
 
 from actors.store.catalog import import_catalog
 from actors.store.migrate import migrate
+from actors.topics import TopicRefused
 from kcactors.child import ChildNode
 from kcactors.embedded import EmbeddedPostgres, EmbeddedRedis, throwaway_dir
 from kcactors.embedded.ports import LOOPBACK, candidates
@@ -24,16 +26,15 @@ from kcactors.embedded.surroundings import inherited
 from kcactors.load import catalogue
 from tests.chaos.faults import Act
 from tests.support.apache_kafka import ApacheKafka
+from tests.support.waiting import wait_until
 
-PAYMENTS = "payment-events"
-EVENTS = "business-events"
-GROUP = "kcactors"
 COURSES = 6
+KAFKA_HEALED_S = 60.0
 ROOT = Path(__file__).parents[2]
 
 
 class Cluster:
-    """Started on entry; everything is gone on exit.
+    """Started on entry; everything is gone on exit. `renew` gives the same servers a new and empty service.
 
     Args:
         kafka: a cluster that is not started yet.
@@ -59,6 +60,7 @@ class Cluster:
         self._running = contextlib.ExitStack()
         self._ports = [port for port, _ in zip(candidates(tries=nodes), range(nodes), strict=False)]
         self.nodes: dict[int, ChildNode | ServerProcess] = {}
+        self._life = 0
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as starting:
@@ -69,12 +71,7 @@ class Cluster:
             self.redis = starting.enter_context(EmbeddedRedis())
             starting.enter_context(self.kafka)
             starting.callback(self.stop_nodes)
-            self.kafka.create_topic(PAYMENTS, self.partitions)
-            self.kafka.create_topic(EVENTS, self.partitions)
-            migrate(self.postgres.url)
-            import_catalog(
-                self.postgres.url, catalogue.document(courses=COURSES, trainers=18, capacity=100_000)
-            )
+            self.renew()
             self._running = starting.pop_all()
         return self
 
@@ -83,18 +80,59 @@ class Cluster:
     ) -> None:
         self._running.close()
 
+    def renew(self) -> None:
+        """A database, topics and a consumer group that nobody has used yet; the nodes of the old ones are gone."""
+        self.stop_nodes()
+        old, self._life = self.database, self._life + 1
+        with psycopg.connect(self.postgres.url, autocommit=True) as database:
+            database.execute(f'drop database if exists "{old}" with (force)'.encode())
+            database.execute(f'create database "{self.database}"'.encode())
+        migrate(self.database_url)
+        import_catalog(self.database_url, catalogue.document(courses=COURSES, trainers=18, capacity=100_000))
+        # A broker that was healed a moment ago may not count for copies yet.
+        wait_until(lambda: self._make_topics() is None, KAFKA_HEALED_S, what="topics are made")
+
+    def _make_topics(self) -> TopicRefused | None:
+        try:
+            self.kafka.create_topic(self.payments, self.partitions)
+            self.kafka.create_topic(self.events, self.partitions)
+        except TopicRefused as refused:
+            return refused
+        return None
+
+    @property
+    def database(self) -> str:
+        return f"life_{self._life}"
+
+    @property
+    def payments(self) -> str:
+        """The topic of payment events."""
+        return f"payment-events-{self._life}"
+
+    @property
+    def events(self) -> str:
+        """The topic of business events."""
+        return f"business-events-{self._life}"
+
+    @property
+    def group(self) -> str:
+        return f"kcactors-{self._life}"
+
     @property
     def database_url(self) -> str:
-        return self.postgres.url
+        return self.postgres.url_of(self.database)
 
     def url(self, number: int) -> str:
         return f"http://{LOOPBACK}:{self._ports[number]}"
 
     def settings(self) -> dict[str, str]:
         return {
-            "KCACTORS_DATABASE_URL": self.postgres.url,
+            "KCACTORS_DATABASE_URL": self.database_url,
             "KCACTORS_REDIS_URL": self.redis.url,
             "KCACTORS_KAFKA_BOOTSTRAP": self.kafka.bootstrap,
+            "KCACTORS_KAFKA_PAYMENT_TOPIC": self.payments,
+            "KCACTORS_KAFKA_BUSINESS_TOPIC": self.events,
+            "KCACTORS_KAFKA_GROUP_ID": self.group,
             "KCACTORS_KAFKA_SESSION_TIMEOUT_MS": str(int(self.session_timeout_s * 1000)),
             "KCACTORS_KAFKA_PARTITIONS": str(self.partitions),
             "KCACTORS_KAFKA_FETCH_WAIT_MS": "200",
@@ -197,10 +235,11 @@ class Cluster:
 class Feeder:
     """Sends records at a rate, through broker failures, in order of each key."""
 
-    def __init__(self, kafka: ApacheKafka) -> None:
+    def __init__(self, cluster: Cluster) -> None:
+        self._topic = cluster.payments
         self._producer = Producer(
             {
-                "bootstrap.servers": kafka.bootstrap,
+                "bootstrap.servers": cluster.kafka.bootstrap,
                 "enable.idempotence": True,
                 "linger.ms": 5,
                 "partitioner": "murmur2_random",
@@ -213,7 +252,7 @@ class Feeder:
         """Key to the partition that it went to."""
 
     def send(self, key: str, body: bytes) -> None:
-        self._producer.produce(PAYMENTS, body, key, on_delivery=self._report)
+        self._producer.produce(self._topic, body, key, on_delivery=self._report)
         self._producer.poll(0)
 
     def finish(self, timeout_s: float = 120.0) -> None:

@@ -1,5 +1,6 @@
 """A node that kills itself where a fail point says so: ``python -m tests.chaos.doomed POINT NTH node …``."""
 
+import itertools
 import os
 import signal
 import sys
@@ -11,12 +12,10 @@ from kcactors.cli import main
 def doom(point: str, nth: int) -> None:
     """Die when the point is reached for the nth time."""
     assert point in failpoint.POINTS, point
-    seen = 0
+    reached = itertools.count(1)
 
-    def look(reached: str) -> None:
-        nonlocal seen
-        seen += reached == point
-        if seen == nth:
+    def look(here: str) -> None:
+        if here == point and next(reached) == nth:
             os.kill(os.getpid(), signal.SIGKILL)
 
     failpoint.install(look)

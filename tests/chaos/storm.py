@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import psycopg
@@ -36,10 +36,18 @@ class Storm(msgspec.Struct, frozen=True, kw_only=True):
         return 2 * self.payments / self.rate_per_s
 
 
+QUICK: Final = Storm(seed=1, payments=600, students=60, rate_per_s=60.0, pause_s=1.6)
+"""20 s of it, for every change."""
+QUICK_SEEDS: Final = (1, 2, 7)
+"""Together they have every kind of fault, with one broker and three nodes."""
+
+
 class Found(msgspec.Struct, kw_only=True):
     """The report of a run."""
 
     seed: int
+    nodes: int
+    brokers: int
     faults: list[str]
     deliveries: int
     purchases: int
@@ -67,7 +75,7 @@ def run(cluster: Cluster, storm: Storm, tell: Callable[[str], None] = lambda _te
         run=f"storm-{storm.seed}", payments=storm.payments, students=storm.students, zipf=0.5, seed=storm.seed
     )
     captured = plan.payments(shape, catalogue.course_ids(COURSES), datetime.now(UTC))
-    feeder = Feeder(cluster.kafka)
+    feeder = Feeder(cluster)
     faults, parked, deliveries = [], [], 0
     rest = list(acts)
     for deliveries, (key, body, poison) in enumerate(_bodies(shape, captured), 1):
@@ -87,9 +95,11 @@ def run(cluster: Cluster, storm: Storm, tell: Callable[[str], None] = lambda _te
     feeder.finish()
     tell("everything is healed")
     settle(cluster, storm.payments)
-    wrong = audit(cluster.database_url, cluster.kafka, [p.payment_id for p in captured], parked)
+    wrong = audit(cluster, [p.payment_id for p in captured], parked)
     return Found(
         seed=storm.seed,
+        nodes=len(nodes),
+        brokers=len(cluster.kafka.ids),
         faults=[fault for fault in faults if fault],
         deliveries=deliveries,
         purchases=_count(cluster),
@@ -139,7 +149,7 @@ def settle(cluster: Cluster, payments: int) -> None:
     last: tuple[int, ...] = ()
     changed_s = time.monotonic()
     while time.monotonic() - changed_s < SETTLE_S:
-        state = (_count(cluster), _open(cluster), behind(cluster.kafka), _events(cluster))
+        state = (_count(cluster), _open(cluster), behind(cluster), _events(cluster))
         if state == last and state[:3] == (payments, 0, 0) and time.monotonic() - changed_s > CALM_S:
             return
         if state != last:

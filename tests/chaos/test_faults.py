@@ -2,9 +2,12 @@
 
 from collections import Counter
 
+import msgspec
 import pytest
 
 from tests.chaos.faults import KINDS, draw
+from tests.chaos.report import markdown
+from tests.chaos.storm import QUICK, QUICK_SEEDS, Found
 
 SESSION_TIMEOUT_S = 3.0
 
@@ -26,6 +29,42 @@ def test_a_seed_is_one_timetable_and_a_subject_has_one_fault_at_a_time(seed):
         open_now[key] += 1 if act.begins else -1
         assert open_now[key] in {0, 1}
     assert not any(open_now.values())
+
+
+def test_the_storms_of_a_build_server_have_every_kind_of_fault():
+    kinds = set()
+    for seed in QUICK_SEEDS:
+        acts = draw(
+            seed,
+            duration_s=QUICK.duration_s,
+            nodes=3,
+            brokers=1,
+            session_timeout_s=SESSION_TIMEOUT_S,
+            pause_s=QUICK.pause_s,
+        )
+        kinds |= {act.kind for act in acts}
+    assert kinds == set(KINDS)
+
+
+def test_the_report_names_every_fault_and_what_the_audit_found():
+    clean = Found(
+        seed=1,
+        nodes=3,
+        brokers=1,
+        faults=["   1.0 s  kill node 2", "   4.0 s  kill node 2: healed", "   5.0 s  kill Redis"],
+        deliveries=20,
+        purchases=10,
+        seconds=30.0,
+        wrong=[],
+    )
+    broken = msgspec.structs.replace(clean, seed=2, wrong=["1 payments were lost, such as p7"])
+    text = markdown([clean, broken])
+    assert "1 of 2 storms were survived" in text
+    assert "| 1 | 3 | 1 | 20 | 10 | 2 | 30 | clean |" in text
+    assert "| 2 | 3 | 1 | 20 | 10 | 2 | 30 | 1 FINDINGS |" in text
+    assert "kill node 2" in text
+    assert "kill Redis 2" in text
+    assert "such as p7" in text
 
 
 def test_a_frozen_node_is_away_for_longer_than_the_group_waits():

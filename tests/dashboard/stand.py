@@ -69,6 +69,7 @@ class Tree:
             lambda _: Student(),
             budget=patient,
             poison=PoisonPolicy(retries=1, park=lambda _key, message, _failure: self.parked.append(message)),
+            group_of=lambda key: f"partition {len(key) % 3}",
         )
         self.system.start_child(core, self.students.spec())
         self.publisher = self.system.start_child(None, ChildSpec("publisher", Ledger))

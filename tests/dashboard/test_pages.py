@@ -1,4 +1,5 @@
 import re
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -93,8 +94,25 @@ def test_the_tree_opens_students_only_when_asked(signed_in, tree):
     tree.trouble()
     closed = signed_in.get("/supervision/tree").text
     assert "1 active" in closed
-    assert STUDENT not in closed
-    assert STUDENT in signed_in.get("/supervision/tree?open=core/directory").text
+    assert "partition" not in closed
+    opened = signed_in.get("/supervision/tree?open=core/directory").text
+    assert "partition 0" in opened
+    assert STUDENT not in opened
+    group = quote("core/directory,core/directory#partition 0")
+    assert STUDENT in signed_in.get(f"/supervision/tree?open={group}").text
+
+
+def test_incidents_tell_lives_of_services_and_count_those_of_students(signed_in, tree):
+    tree.students.tell(STUDENT, "hello")
+    wait_until(lambda: tree.students.ref(STUDENT) and tree.students.ref(STUDENT).cell.handled)
+    text = signed_in.get("/supervision/incidents").text
+    assert "ledger-0" in signed_in.get("/supervision/incidents?kind=started").text
+    assert STUDENT not in text
+    assert "come and go too often to be listed" in text
+    tree.system.stop_child(tree.publisher)
+    stopped = signed_in.get("/supervision/incidents?kind=stopped").text
+    assert "publisher" in stopped
+    assert "ledger-0" not in stopped
 
 
 def test_an_action_needs_the_token_against_forged_requests(signed_in, tree):

@@ -1,9 +1,12 @@
+import asyncio
 import time
 
+import pytest
+
 from supervision import System
-from supervision.dashboard.census import Census
+from supervision.dashboard.census import SHARE_MAX, Census
 from supervision.dashboard.lease import Leases
-from supervision.dashboard.meter import Meter
+from supervision.dashboard.meter import Cost, Meter
 from supervision.dashboard.pulse import Pulse
 from supervision.dashboard.watch import VERDICTS_KEPT, Watch
 from tests.support.waiting import wait_until
@@ -79,14 +82,68 @@ def test_a_sample_is_shared_and_nothing_is_taken_without_a_look(tree):
 
 def test_the_meter_counts_the_last_minute():
     now, spent = [100.0], [0.0]
-    meter = Meter(lambda: now[0], lambda: spent[0])
+    process = [50.0]
+    meter = Meter(lambda: now[0], lambda: spent[0], lambda: process[0])
     now[0] = 160.0
-    with meter.measured():
+    with meter.measured(), meter.measured():
         spent[0] += 0.6
-    assert abs(meter.share() - 0.01) < 1e-9
+        process[0] += 0.6
+    process[0] += 5.4
+    cost = meter.cost()
+    assert (cost.of_core, cost.of_process) == pytest.approx((0.01, 0.1)), "a block within another counts once"
     now[0] = 221.0
-    assert meter.share() == 0.0
-    assert meter.total_s == 0.6
+    assert meter.cost() == Cost(0.0, 0.0)
+    assert meter.total_s == pytest.approx(0.6)
+
+
+def test_the_meter_counts_the_steps_of_what_is_awaited_and_not_what_runs_between_them():
+    spent = [0.0]
+    meter = Meter(spent=lambda: spent[0])
+
+    async def page() -> str:
+        spent[0] += 1.0
+        try:
+            await asyncio.sleep(0)
+        finally:
+            spent[0] += 2.0
+        raise LookupError("the page's own")
+
+    async def others() -> None:
+        spent[0] += 100.0
+
+    async def both() -> list[object]:
+        work = asyncio.gather(_awaited(meter.charged(page())), others(), return_exceptions=True)
+        return list(await work)
+
+    first, _ = asyncio.run(both())
+    assert isinstance(first, LookupError)
+    assert meter.total_s == 3.0
+
+
+def test_what_is_charged_can_be_cancelled():
+    meter = Meter()
+    ended: list[str] = []
+
+    async def page() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    async def cancel() -> None:
+        task = asyncio.ensure_future(_awaited(meter.charged(page())))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+
+    asyncio.run(cancel())
+    assert ended == ["cancelled"]
+
+
+async def _awaited(work):
+    return await work
 
 
 def test_a_census_that_takes_long_is_made_seldom(tree):
@@ -106,6 +163,6 @@ def test_a_census_that_takes_long_is_made_seldom(tree):
         census.count()
         census.count()
         assert system.walks == 1
-        assert census._next_s - system.now() > 0.05 / 0.004 - 1
+        assert census._next_s - system.now() > 0.05 / SHARE_MAX - 1
     finally:
         system.stop(5)

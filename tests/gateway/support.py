@@ -27,9 +27,10 @@ from actors.store.errors import DatabaseAway
 from gateway.app import build_app
 from gateway.door import Door, GatewayDeps
 from gateway.limits import GatewayLimits
-from gateway.serving import listening_socket, uvicorn_options
+from gateway.serving import listening_socket
 from gateway.tokens import TokenVerifier
 from gateway.webhooks.kc import KcProvider
+from kcactors.webserver import server_config
 
 JWT_SECRET = "a secret of the tests, and long enough for HS256"
 WEBHOOK_SECRET = "whsec_of_the_tests"
@@ -192,8 +193,7 @@ class Gateway:
         self.url = f"http://127.0.0.1:{self.port}"
         self.ws_url = f"ws://127.0.0.1:{self.port}/ws"
         self.publisher = DoorbellPublisher(redis_url)
-        config = uvicorn.Config(self.app, log_config=None, **uvicorn_options(self.limits))
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(server_config(self.app, self.limits))
         self._thread = threading.Thread(target=self._serve, name="gateway-under-test", daemon=True)
 
     def _serve(self) -> None:

@@ -353,6 +353,32 @@ def test_every_answer_is_safe_to_show(steady_http):
         assert "default-src 'none'" in headers["content-security-policy"]
 
 
+def test_answers_to_webhooks_are_safe_too(steady_http):
+    for answer in (post(steady_http, msgspec.json.encode(payment(uuid4()))), steady_http.post(HOOK)):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert int(answer.headers["content-length"]) == len(answer.content)
+
+
+def test_the_short_way_is_only_for_the_post_of_a_known_provider(steady_http):
+    problem(steady_http.get(HOOK), 405, "method_not_allowed")
+    problem(steady_http.post(HOOK + "/more"), 404, "not_found")
+
+
+def test_a_bug_behind_a_webhook_is_logged_and_answered_without_its_words(redis_url, caplog):
+    class Broken:
+        def submit(self, *_: Any) -> None:
+            raise ZeroDivisionError("a secret of ours")
+
+    with Gateway(redis_url, intake=Broken()) as served, httpx2.Client(base_url=served.url) as http:
+        answer = post(http, msgspec.json.encode(payment(uuid4())))
+        problem(answer, 500, "internal_error")
+        assert "secret" not in answer.text
+        assert "ZeroDivisionError" in caplog.text
+        assert served.count("kcactors_webhook_total", provider="kc", answer="internal_error") == 1
+        assert served.count("kcactors_webhooks_in_flight") == 0
+
+
 def test_the_page_is_open_and_locked_down(steady_http):
     first, second = (steady_http.get(f"/students/{uuid4()}") for _ in range(2))
     assert first.status_code == 200

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -128,6 +129,26 @@ def test_an_allowance_is_spent_and_grows_back():
     assert not allowance.spend(0.2)
     assert allowance.spend(0.25)
     assert [allowance.spend(100.0) for _ in range(3)] == [True, True, False]
+
+
+def test_an_allowance_is_given_in_advance_in_the_order_of_asking():
+    allowance = Allowance(2, 4.0, now=0.0)
+    assert [allowance.reserve(0.0, 0.5) for _ in range(5)] == [0.0, 0.0, 0.25, 0.5, None]
+    assert not allowance.spend(0.5), "what was given in advance is gone"
+    assert allowance.spend(0.75)
+
+
+@given(st.lists(st.floats(0, 0.5), min_size=1, max_size=60), st.floats(0, 2), st.floats(0.5, 20))
+def test_who_waits_as_told_never_exceeds_the_rate(steps, patience_s, per_s):
+    allowance = Allowance(1, per_s, now=0.0)
+    now, turns = 0.0, []
+    for step in steps:
+        now += step
+        pause_s = allowance.reserve(now, patience_s)
+        if pause_s is not None:
+            assert pause_s <= patience_s
+            turns.append(now + pause_s)
+    assert all(later - turn >= 1 / per_s - 1e-6 for turn, later in pairwise(turns))
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.floats(0, 50)), max_size=60), st.floats(0.1, 3))

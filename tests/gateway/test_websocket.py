@@ -340,10 +340,18 @@ class TestHandshakes:
             assert await session.closed() == 4502
 
     async def test_too_many_at_once_are_503(self, redis_url):
-        with Gateway(redis_url, limits=quick(connects_per_s=5)) as gateway:
+        with Gateway(redis_url, limits=quick(connects_per_s=5, connect_wait_s=0.01)) as gateway:
             outcomes = await asyncio.gather(*(self._try(gateway) for _ in range(12)))
         assert outcomes.count(200) in {5, 6}
         assert outcomes.count(503) == 12 - outcomes.count(200)
+
+    async def test_a_few_too_many_wait_for_their_turn(self, redis_url):
+        with Gateway(redis_url, limits=quick(connects_per_s=10, connect_wait_s=2.0)) as gateway:
+            begun = asyncio.get_running_loop().time()
+            outcomes = await asyncio.gather(*(self._try(gateway) for _ in range(15)))
+            took_s = asyncio.get_running_loop().time() - begun
+        assert outcomes == [200] * 15
+        assert took_s >= 0.4, "ten at once, and the rest at ten a second"
 
     async def _try(self, gateway) -> int:
         try:

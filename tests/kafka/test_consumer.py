@@ -52,7 +52,10 @@ class Member:
             # The embedded broker lets the others wait for this long whenever a member comes or goes.
             session_timeout_ms=2_500 if kafka.kind == "embedded" else 6_000,
         )
-        self.consumer = PaymentConsumer(kafka.broker, member, self.windows, time.monotonic, self.calls)
+        self.fenced = []
+        self.consumer = PaymentConsumer(
+            kafka.broker, member, self.windows, time.monotonic, self.calls, self.fenced.append
+        )
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="member", daemon=True)
         self._thread.start()
@@ -150,7 +153,7 @@ def test_one_member_reads_everything_and_commits_what_is_done(any_kafka, topic, 
     wait_until(lambda: len(member.read) == 20 * PARTITIONS, 40)
     wait_until(lambda: committed(any_kafka, topic, group) == [20] * PARTITIONS, 30)
     wait_until(lambda: all(w.committed == 20 and w.lag == 0 for w in member.windows.all()), 20)
-    assert member.consumer.partition_count() == PARTITIONS
+    assert member.consumer.partition_counts() == (PARTITIONS, 0)
 
 
 def test_what_is_in_flight_is_not_committed_and_read_again(any_kafka, topic, group, join, send):
@@ -237,6 +240,7 @@ def test_a_lost_member_commits_nothing_and_forgets_what_it_owned(join, send):
     client._net.run(_forget_membership, client._coordinator)
     wait_until(lambda: len(first.read) == 10 * PARTITIONS, 60, what="everything is read again")
     assert first.error is None
+    assert first.fenced == [PARTITIONS]
     for window, offset in first.held[: 5 * PARTITIONS]:
         window.complete(offset)
     assert all(w.committable() is None or w.committable() == 0 for w in first.windows.all())

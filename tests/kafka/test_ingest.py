@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 from kafka import KafkaProducer
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from actors.broker import Broker
 from actors.ingest.actor import Ingest, IngestLimits
 from actors.ingest.breaker import BreakerLimits
 from actors.ingest.consumer import Membership, PaymentConsumer
 from actors.ingest.offsets import Windows
+from actors.ingest.share import ShareLimits
 from actors.ingest.watch import ClientCalls, IngestWatch
 from actors.protocol.outcome import Outcome, Settled
 from kcactors.load import plan
@@ -43,6 +45,22 @@ class Desk:
         source.settle(Settled(Outcome.PARKED))
 
 
+class Directory:
+    """Whose students are asked to leave."""
+
+    active = 0
+
+    def __init__(self):
+        self.asked = []
+
+    def is_active(self, key):
+        return True
+
+    def put_away(self, key):
+        self.asked.append(key)
+        return False
+
+
 class Counts:
     """What ingest measures."""
 
@@ -66,8 +84,8 @@ class Counts:
 class Bench:
     """Ingest with its watchdog, in a system of its own."""
 
-    def __init__(self, broker, topic, *, stuck_s=30.0, breaker=None):
-        self.desk, self.counts = Desk(), Counts()
+    def __init__(self, broker, topic, *, stuck_s=30.0, breaker=None, patience_s=60.0):
+        self.desk, self.students, self.counts = Desk(), Directory(), Counts()
         self.states: dict[str, bool] = {}
         self.windows = Windows(breaker)
         self.calls = ClientCalls(time.monotonic)
@@ -79,16 +97,30 @@ class Bench:
             client_id="i",
             drain_s=1.0,
             session_timeout_ms=2_500,
+            beside=topic,
         )
 
         def connect():
             self.consumers.append(PaymentConsumer(broker, member, self.windows, time.monotonic, self.calls))
             return self.consumers[-1]
 
-        limits = IngestLimits(retry_s=0.1, commit_interval_s=0.2, drain_s=1.0, partitions=PARTITIONS)
+        limits = IngestLimits(
+            retry_s=0.1,
+            commit_interval_s=0.2,
+            drain_s=1.0,
+            partitions=PARTITIONS,
+            share=ShareLimits(patience_s=patience_s),
+        )
         spec = ChildSpec(
             "ingest",
-            lambda: Ingest(connect, self.desk, limits, self.counts, self.states.__setitem__),  # type: ignore[arg-type]
+            lambda: Ingest(
+                connect,
+                self.desk,  # type: ignore[arg-type]
+                self.students,
+                limits,
+                self.counts,
+                self.states.__setitem__,
+            ),
             drain=False,
             stop_timeout_s=2.0,
             poison=PoisonPolicy(backoff=Backoff(initial_s=0.1, max_s=0.5)),
@@ -174,6 +206,7 @@ def test_a_key_that_is_not_the_students_is_reported(open_bench, send):
     wait_until(lambda: bench.counts.wrong_keys == 2, 20)
     assert bench.states["kafka_keys"] is False
     wait_until(lambda: bench.states.get("kafka_partitions") is True, 20)
+    assert bench.states["kafka_partitions_out"] is True
 
 
 def test_a_partition_that_only_parks_waits_and_goes_on(open_bench, send):
@@ -186,6 +219,36 @@ def test_a_partition_that_only_parks_waits_and_goes_on(open_bench, send):
     wait_until(lambda: bench.desk.taken == ["good"], 30)
     wait_until(lambda: committed(bench) == 4, 20)
     wait_until(lambda: bench.states["kafka_parking"], 30)
+
+
+def test_a_node_that_was_left_out_asks_for_its_share(open_bench, send, monkeypatch):
+    """As when a leader shares out before it knows the topic's partitions."""
+    assign, left_out = CooperativeStickyAssignor.assign, []
+
+    def nothing_at_first(self, cluster, members):
+        shared = assign(self, cluster, members)
+        if not left_out:
+            left_out.append(len(shared))
+            return {member: type(one)(one.version, [], one.user_data) for member, one in shared.items()}
+        return shared
+
+    monkeypatch.setattr(CooperativeStickyAssignor, "assign", nothing_at_first)
+    bench = open_bench(patience_s=0.5)
+    put(send, "waiting")
+    wait_until(lambda: bench.states.get("kafka_share") is False, 40)
+    wait_until(lambda: bench.desk.taken == ["waiting"], 60)
+    wait_until(lambda: bench.states["kafka_share"], 20)
+    assert left_out == [1]
+
+
+def test_students_of_partitions_that_are_gone_are_put_away(open_bench, send):
+    bench = open_bench()
+    event = payment("one")
+    send(msgspec.json.encode(event), str(event.student_id).encode())
+    wait_until(lambda: bench.desk.taken == ["one"], 40)
+    assert not bench.students.asked
+    bench.windows.close(bench.windows._life, [window.topic_partition for window in bench.windows.all()])
+    wait_until(lambda: bench.students.asked == [str(event.student_id)], 20)
 
 
 def hang(consumer):

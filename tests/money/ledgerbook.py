@@ -7,7 +7,14 @@ import psycopg
 
 from actors.allocation.transaction import allocate
 from actors.ledger.batch import Applied
-from actors.protocol.payments import PaymentDisputed, PaymentEvent, PaymentNoticed, RefundReported
+from actors.protocol.payments import (
+    PaymentDisputed,
+    PaymentEvent,
+    PaymentNoticed,
+    PaymentSucceeded,
+    PaymentUnnamed,
+    RefundReported,
+)
 from actors.store.connection import Connection
 from tests.actors.transaction import apply, outcomes, payment
 
@@ -45,7 +52,7 @@ class Book:
     def id(self, name: str) -> str:
         return f"{name}_{self._unique}"
 
-    def paid(self, name: str, student: str = "ann", **changes: Any) -> PaymentEvent:
+    def paid(self, name: str, student: str = "ann", **changes: Any) -> PaymentSucceeded:
         facts = {"provider": PROVIDER, "tier": 4, "amount": AMOUNT} | changes
         return payment(self.student(student), self.course, self.id(name), **facts)
 
@@ -75,6 +82,19 @@ class Book:
             amount=AMOUNT,
             currency="INR",
             occurred_at=_at(self),
+        )
+
+    def unnamed(self, name: str, amount: int = AMOUNT, order: str | None = None) -> PaymentUnnamed:
+        """A capture whose event does not say who bought what."""
+        return PaymentUnnamed(
+            event_id=f"evt_{uuid4().hex}",
+            provider=PROVIDER,
+            payment_id=self.id(name),
+            order_id=None if order is None else self.id(order),
+            amount=amount,
+            field="metadata.student_id",
+            reason="is missing",
+            body=b"as the provider wrote it",
         )
 
     def noticed(self, name: str, state: Any = None, failed_refund: str | None = None) -> PaymentNoticed:
@@ -220,9 +240,7 @@ class Book:
 
 
 def _at(book: Book) -> Any:
-    event = book.paid("any")
-    assert not isinstance(event, PaymentNoticed)
-    return event.occurred_at
+    return book.paid("any").occurred_at
 
 
 BROKEN = """
@@ -258,6 +276,9 @@ union all
 select 'hole in a log', l.student_id::text, l.seq::text, count(e.*)::text
     from lane l left join event e using (student_id) where l.student_id in (select student_id from p)
     group by l.student_id having l.seq <> count(e.*) or l.seq <> coalesce(max(e.seq), 0)
+union all
+select 'parked although it was named', p.purchase_id::text, k.state, k.stage
+    from p join parked k using (provider, payment_id) where k.state = 'open' and k.stage = 'unnamed'
 union all
 select 'payment not captured', p.purchase_id::text, m.state, '' from p left join payment m using (provider, payment_id)
     where m.state is distinct from 'captured'

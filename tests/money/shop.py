@@ -73,6 +73,11 @@ class Shop(House):
         told = [frame["event"] for frame in self.get(student, "events?after=0")["events"]]
         return [event for event in told if event != "SESSIONS_PLANNED"]
 
+    def parked(self, payment_id: str) -> list[tuple[Any, ...]]:
+        return self.rows(
+            "select state, resolution from parked where payment_id = %s order by id", (payment_id,)
+        )
+
     def inbox(self, provider: str, event_id: str) -> list[tuple[Any, ...]]:
         return self.rows(
             "select type, outcome from inbox where provider = %s and event_id = %s", (provider, event_id)

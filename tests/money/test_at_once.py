@@ -27,7 +27,7 @@ def everything(book: Book) -> list[PaymentEvent]:
     """All that is ever said: 80 goes back of each of the first eight payments, four of the twelve are disputed."""
     events: list[PaymentEvent] = []
     for number, (name, student) in enumerate(PAYMENTS):
-        events += [book.paid(name, student), book.noticed(name, "authorized")]
+        events += [book.unnamed(name), book.paid(name, student), book.noticed(name, "authorized")]
         if number < 8:
             events += [
                 book.back(name, f"a{name}", 30, student),
@@ -114,3 +114,4 @@ def test_several_ledgers_and_an_allocator_at_once(make_book: MakeBook, database_
         assert book.status(name) == ("revoked" if lost else "partly_refunded" if number < 8 else "paid")
     assert book.load() == 3
     assert book.findings() == [], "nothing of it was a contradiction"
+    assert book.rows("select payment_id from parked where state = 'open'") == [], "all of them were named"

@@ -1,4 +1,7 @@
-"""Captures, duplicates, refunds of both kinds, disputes, notices, changes of capacity: in any order the books agree."""
+"""Captures, named or not, duplicates, refunds of both kinds, disputes, notices, changes of capacity.
+
+In any order the books agree after every step.
+"""
 
 from typing import Any
 
@@ -29,6 +32,7 @@ EVENT = st.one_of(
         st.booleans(),
     ),
     st.tuples(st.just("noticed"), PAYMENTS, STATES),
+    st.tuples(st.just("unnamed"), PAYMENTS),
 )
 STEP = st.one_of(
     st.lists(EVENT, min_size=1, max_size=4),
@@ -44,6 +48,8 @@ def _event(book: Book, step: Any) -> PaymentEvent:
     kind, (name, student), *rest = step
     if kind == "paid":
         return book.paid(name, student)
+    if kind == "unnamed":
+        return book.unnamed(name)
     if kind == "noticed":
         return book.noticed(name, *rest)
     named = student if rest.pop() else None
@@ -69,7 +75,8 @@ class Expected:
         if outcome == "conflict":
             self.disputed_facts.add(name)
         elif kind == "back":
-            self.named.setdefault(name, {}).update([rest[0]])
+            # an id that is known stands with the sum that it came with first
+            self.named.setdefault(name, {}).setdefault(*rest[0])
         elif kind == "total":
             self.totals[name] = max(self.totals.get(name, 0), rest[0])
 

@@ -41,9 +41,9 @@ def test_states_go_forward_only_and_make_no_purchase(book: Book, came: list[str 
     assert book.status("p") is None
 
 
-@pytest.mark.parametrize("before", ["failed", "authorized", "returned", "partial", "captured"])
+@pytest.mark.parametrize("before", ["failed", "authorized", "returned", "partial"])
 def test_a_capture_after_any_of_them_is_a_purchase_like_any_other(book: Book, before: str) -> None:
-    """Late authorization, a part and then the whole order, an intent that names nobody and then its session."""
+    """Late authorization, a part and then the whole order."""
     book.take(book.noticed("p", before))
     assert book.take(book.paid("p")) == ["created"]
     assert state(book) == "captured"
@@ -64,7 +64,7 @@ def test_a_payment_that_was_captured_with_its_facts_and_never_bought_is_recovere
 
 
 def test_a_notice_is_no_mark_that_promises_a_purchase(book: Book) -> None:
-    notice = book.noticed("p", "captured")
+    notice = book.noticed("p", "authorized")
     book.take(notice)
     assert book.rows(
         "select kc.promises_purchase(type, outcome) from inbox where event_id = %s", notice.event_id

@@ -86,9 +86,34 @@ def test_stripes_intent_and_session_are_one_purchase_and_its_refunds_come_both_w
 def test_an_intent_that_names_nobody_is_bought_by_its_session(shop: Shop) -> None:
     student, course = str(uuid4()), shop.course()
     intent = new_intent(student, course) | {"metadata": {}}
-    assert shop.stripe("payment_intent.succeeded", **intent)["outcome"] == "ignored"
+    answer = shop.stripe("payment_intent.succeeded", **intent)
+    assert (answer["outcome"], answer["detail"]) == ("parked", "data.object.metadata.student_id: is missing")
     session = messages.session(names(student, course), payment_intent=intent["id"])
     assert shop.stripe("checkout.session.completed", **session)["outcome"] == "created"
+    assert shop.parked(intent["id"]) == [("resolved", "created")]
+    assert shop.stripe("payment_intent.succeeded", **intent)["outcome"] == "exists"
+
+
+def test_an_order_paid_in_parts_is_one_purchase(shop: Shop) -> None:
+    """The names stand in the order's notes only: no part looks like the whole."""
+    student, course = str(uuid4()), shop.course()
+    order_id = f"order_{uuid4().hex[:10]}"
+    one, two = (
+        messages.razorpay_payment([], id=f"pay_{uuid4().hex[:10]}", order_id=order_id, amount=amount)
+        for amount in (200, 300)
+    )
+    answer = shop.razorpay("payment.captured", payment=one)
+    assert (answer["outcome"], answer["detail"]) == (
+        "parked",
+        "payload.payment.entity.notes.student_id: is missing",
+    )
+    order = {"id": order_id, "amount": 500, "amount_paid": 500, "amount_due": 0}
+    paid = shop.razorpay("order.paid", payment=two, order=order | {"notes": names(student, course)})
+    assert paid["outcome"] == "created"
+    assert shop.razorpay("payment.captured", payment=two)["outcome"] == "exists"
+    assert shop.parked(one["id"]) == [("resolved", f"a part of {two['id']}")]
+    wait_told(shop, student, *BOUGHT)
+    assert shop.rows("select amount from purchase where student_id = %s", (student,)) == [(500,)]
 
 
 def test_a_refund_that_names_nobody_before_its_payment(shop: Shop) -> None:

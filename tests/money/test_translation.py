@@ -11,6 +11,7 @@ from actors.protocol.payments import (
     PaymentEvent,
     PaymentNoticed,
     PaymentSucceeded,
+    PaymentUnnamed,
     RefundReported,
     lane_key,
     payment_key,
@@ -47,10 +48,14 @@ def test_captured_and_paid_are_one_payment() -> None:
 def test_the_orders_notes_speak_where_the_payments_do_not() -> None:
     payment = messages.razorpay_payment([])
     first = razorpay_says("payment.captured", payment=payment)
-    assert isinstance(first, PaymentNoticed)
-    assert first.state == "captured"
-    paid = razorpay_says("order.paid", payment=payment, order={"id": "o", "amount_paid": 500, "notes": NAMES})
-    assert isinstance(paid, PaymentSucceeded)
+    assert isinstance(first, PaymentUnnamed)
+    assert (first.payment_id, first.amount) == ("pay_1", 500)
+    assert first.body == messages.razorpay("payment.captured", payment=payment)
+    halves: list[Any] = [[], {"student_id": STUDENT}]
+    for half in halves:
+        payment = messages.razorpay_payment(half)
+        order = {"id": "o", "amount_paid": 500, "notes": NAMES}
+        assert isinstance(razorpay_says("order.paid", payment=payment, order=order), PaymentSucceeded)
 
 
 def test_parts_wait_for_the_order() -> None:
@@ -152,10 +157,10 @@ def test_an_intent_and_its_session_are_one_payment() -> None:
     assert intent.currency == "INR"
 
 
-def test_an_intent_that_names_nobody_leaves_it_to_its_session() -> None:
+def test_an_intent_that_names_nobody_is_unnamed_until_its_session_names_it() -> None:
     event = stripe_says("payment_intent.succeeded", **messages.intent({"cart": "7"}))
-    assert isinstance(event, PaymentNoticed)
-    assert (event.payment_id, event.state) == ("pi_1", "captured")
+    assert isinstance(event, PaymentUnnamed)
+    assert (event.payment_id, event.field) == ("pi_1", "data.object.metadata.student_id")
 
 
 @pytest.mark.parametrize(
@@ -273,13 +278,25 @@ def test_the_same_bytes_without_an_id_are_the_same_event() -> None:
         ({"course_id": COURSE, "tier": 1}, "student_id"),
     ],
 )
-def test_names_that_do_not_name_are_refused_by_their_place(notes: dict[str, Any], field: str) -> None:
-    with pytest.raises(Undecodable) as refused:
-        razorpay_says("payment.captured", payment=messages.razorpay_payment(notes))
-    assert refused.value.field == f"payload.payment.entity.notes.{field}"
-    with pytest.raises(Undecodable) as refused:
-        stripe_says("payment_intent.succeeded", **messages.intent(notes))
-    assert refused.value.field == f"data.object.metadata.{field}"
+def test_names_that_do_not_name_are_told_by_their_place(notes: dict[str, Any], field: str) -> None:
+    event = razorpay_says("payment.captured", payment=messages.razorpay_payment(notes))
+    assert isinstance(event, PaymentUnnamed)
+    assert event.field == f"payload.payment.entity.notes.{field}"
+    order = {"id": "o", "amount_paid": 500, "notes": notes}
+    event = razorpay_says("order.paid", payment=messages.razorpay_payment([]), order=order)
+    assert isinstance(event, PaymentUnnamed)
+    assert event.field == f"payload.order.entity.notes.{field}"
+    event = stripe_says("payment_intent.succeeded", **messages.intent(notes))
+    assert isinstance(event, PaymentUnnamed)
+    assert event.field == f"data.object.metadata.{field}"
+    assert (event.student_id is not None) is ("student_id" in notes)
+
+
+def test_what_else_is_wrong_with_a_capture_is_undecodable() -> None:
+    with pytest.raises(Undecodable, match="currency"):
+        razorpay_says("payment.captured", payment=messages.razorpay_payment(NAMES, currency="rupees"))
+    with pytest.raises(Undecodable, match="payment_intent"):
+        stripe_says("checkout.session.completed", **messages.session({}, payment_intent=None))
 
 
 @pytest.mark.parametrize("provider", [RAZORPAY, STRIPE])

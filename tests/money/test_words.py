@@ -13,6 +13,7 @@ from actors.protocol.payments import (
     PaymentDisputed,
     PaymentEvent,
     PaymentNoticed,
+    PaymentUnnamed,
     RefundReported,
     decode_kept,
     decode_payment,
@@ -41,7 +42,19 @@ def notice(**changes: Any) -> PaymentNoticed:
     return PaymentNoticed(event_id=uuid4().hex, provider="stripe", name="a.type", **changes)
 
 
-KINDS = [refund(), refund(refund_id=None), dispute(), notice(), notice(payment_id="pi_1", state="failed")]
+def unnamed(**changes: Any) -> PaymentUnnamed:
+    facts: dict[str, Any] = {"payment_id": "pi_1", "field": "notes.tier", "reason": "is missing"} | changes
+    return PaymentUnnamed(event_id=uuid4().hex, provider="stripe", body=b"\xff{}", **facts)
+
+
+KINDS = [
+    refund(),
+    refund(refund_id=None),
+    dispute(),
+    notice(),
+    notice(payment_id="pi_1", state="failed"),
+    unnamed(),
+]
 
 
 @pytest.mark.parametrize("event", KINDS)
@@ -65,6 +78,7 @@ def test_all_that_names_a_payment_and_no_student_goes_to_the_same_actor() -> Non
         refund(refund_id=None, amount=80),
         dispute(),
         notice(payment_id="pi_1"),
+        unnamed(),
     ]
     assert len({lane_key(event) for event in about_one}) == 1
     assert len({payment_key(event) for event in about_one}) == 1
@@ -84,6 +98,8 @@ def test_all_that_names_a_payment_and_no_student_goes_to_the_same_actor() -> Non
         (dispute(), dispute(), True),
         (dispute(), dispute(status="lost"), False),
         (dispute(), dispute(dispute_id="dp_2"), False),
+        (unnamed(), unnamed(field="notes"), True),
+        (unnamed(), unnamed(payment_id="pi_2"), False),
     ],
 )
 def test_a_student_remembers_what_is_the_same_and_asks_about_the_rest(
@@ -108,5 +124,6 @@ def test_no_two_kinds_share_a_name_for_what_may_happen_once() -> None:
         dispute(dispute_id="x"),
         refund(refund_id=None),
         notice(),
+        unnamed(payment_id="x"),
     ]
     assert len({effect_key(event) for event in events}) == len(events)

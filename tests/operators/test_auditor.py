@@ -13,10 +13,13 @@ from tests.support.waiting import wait_until
 
 class Shown:
     def __init__(self):
-        self.found, self.taken = [], {}
+        self.found, self.taken, self.looks = [], {}, {}
 
     def findings(self, found):
         self.found.append({each.kind: each.count for each in found})
+
+    def looked(self, kind):
+        self.looks[kind] = self.looks.get(kind, 0) + 1
 
     def removed(self, table, rows):
         self.taken[table] = self.taken.get(table, 0) + rows
@@ -58,6 +61,7 @@ def test_one_looks_at_a_time(world, start):
     shown = start()
     wait_until(lambda: len(shown.found) > 3, 60)
     assert set(map(str, shown.found)) == {"{}"}
+    assert shown.looks == {}, "it was another's turn"
     world.database.execute("select pg_advisory_unlock(%s, 0)", (ADVISORY_SPACE,))
     wait_until(lambda: shown.found[-1] == {"trainer_load": 1}, 60)
 

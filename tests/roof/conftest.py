@@ -43,6 +43,8 @@ def node_settings(
         "KCACTORS_KAFKA_SESSION_TIMEOUT_MS": "6000",
         "KCACTORS_KAFKA_PARTITIONS": str(PARTITIONS),
         "KCACTORS_GATEWAY_DRAIN_S": "0.2",
+        # so that students are put away before a late duplicate comes
+        "KCACTORS_STUDENT_IDLE_S": "0.5",
     }
 
 

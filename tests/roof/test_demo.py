@@ -61,19 +61,26 @@ def test_the_demo_keeps_the_promise_and_says_so_in_one_object():
 
 @pytest.mark.whole
 @pytest.mark.parametrize("pattern", ["late", "storm"])
-def test_the_load_test_judges_a_running_node(node, node_settings, pattern):
+def test_the_load_test_judges_a_running_node(node, node_settings, pattern, tmp_path):
     import_catalog(
         node_settings["KCACTORS_DATABASE_URL"], catalogue.document(courses=4, trainers=8, capacity=20)
     )
     code, said, err = kcactors(
         *("loadtest", "--json", "--kafka", "--target", node.url, "--payments", "60", "--students", "9"),
         *("--duplicates", "2", "--pattern", pattern, "--zipf", "1", "--sessions", "5", "--rate", "400"),
+        *("--page", str(tmp_path / "page.html")),
         env=node_settings,
     )
     assert (code, said["ok"], said["broken"]) == (0, True, []), err
     assert (said["purchases"], said["deliveries"], said["duplicates_absorbed"]) == (60, 180, 120)
     assert said["events_seen_by_sessions"] == said["events_of_watched_students"]
     assert set(said["latency_ms_by_way"]) == {"kafka", "webhook"}
+    assert "The promise was kept" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    absorbed = said["absorbed_by"]
+    assert sum(absorbed.values()) <= 120
+    if pattern == "late":
+        # The students were put away, so that the first duplicate of each payment had to be answered by its effect.
+        assert absorbed["effect"] >= 60
 
 
 @pytest.mark.whole

@@ -158,6 +158,30 @@ def test_an_idle_actor_is_put_away_and_a_busy_one_is_not():
         assert simulation.system.account().error == 0
 
 
+def test_whoever_is_told_to_go_goes_unless_it_is_busy_and_comes_back_with_a_message():
+    with Simulation(1) as simulation:
+        world = World()
+        router = router_of(world)
+        simulation.system.start_child(None, router.spec())
+        assert router.put_away("nobody") is False
+        router.tell("free", 1)
+        router.tell("busy", lambda actor: setattr(actor, "busy", True))
+        simulation.settle()
+        assert router.put_away("free")
+        assert router.put_away("busy")
+        router.tell("late", 2)
+        assert router.put_away("late"), "a message that waits is not lost"
+        simulation.settle()
+        assert not router.is_active("free")
+        assert router.is_active("busy")
+        assert world.seen["late"] == [2]
+        router.tell("free", 3)
+        simulation.settle()
+        assert world.seen["free"] == [1, 3]
+        assert world.most["free"] == 1
+        assert simulation.system.account().error == 0
+
+
 def test_a_ref_outlives_passivation():
     with Simulation(2) as simulation:
         world = World()

@@ -18,9 +18,10 @@ returns text language sql immutable return
 create function kc.promises_purchase(type text, outcome text) returns boolean language sql immutable return
     coalesce(type, 'PAYMENT_SUCCEEDED') = 'PAYMENT_SUCCEEDED' and coalesce(outcome, '') not in ('parked', 'conflict', 'ignored', 'pending');
 
--- What a payment may have been before it was captured, least first; forward only. `expected`: something about it came first.
+-- What a payment may have been before it was captured for somebody, least first; forward only. `expected`: something about it
+-- came first. `unnamed`: captured, and nothing said yet who bought what.
 create function kc.payment_rank(state text) returns integer language sql immutable strict
-return array_position(array['expected', 'created', 'failed', 'authorized', 'returned', 'partial', 'captured'], state);
+return array_position(array['expected', 'created', 'failed', 'authorized', 'returned', 'partial', 'unnamed', 'captured'], state);
 
 -- places: trainers that lose an allocation by this; the caller frees them when all other rows are locked.
 create function kc.take_payments(msgs kc.payment_msg[], at timestamptz, inout places uuid[], out verdicts kc.verdict[])
@@ -57,21 +58,22 @@ begin
     -- Again when somebody else brought one of these payments since we looked.
     loop
         select coalesce(array_agg(m.purchase_id), '{}'),
-                coalesce(array_agg(m.purchase_id) filter (where p.student_id is not null and coalesce(kc.payment_rank(p.state), 9) >= 7), '{}')
+                coalesce(array_agg(m.purchase_id) filter (where p.student_id is not null and coalesce(kc.payment_rank(p.state), 9) >= kc.payment_rank('captured')), '{}')
             into seen, facts_stood from unnest(msgs) m join payment p using (provider, payment_id);
         known := coalesce(known, facts_stood);
         if cardinality(seen) > 0 then
             select array_agg(row(m.i, 'conflict', null, d.field, false)::kc.verdict), array_agg(m.purchase_id) into more, born
                 from unnest(msgs) m join payment p using (provider, payment_id)
                 cross join lateral kc.difference(m, p.student_id, p.course_id, p.tier, p.amount, p.currency) as d (field)
-                where d.field is not null and m.purchase_id <> all (refused);
+                -- the amount of one that was not named is a part of what its order's event now names
+                where d.field is not null and p.state <> 'unnamed' and m.purchase_id <> all (refused);
             verdicts := verdicts || coalesce(more, '{}');
             refused := refused || coalesce(born, '{}');
             -- forward only: an attempt that was seen before, or facts that another left out
             update payment p set state = 'captured', student_id = m.student_id, course_id = m.course_id, tier = m.tier, amount = m.amount,
                     currency = m.currency, order_id = coalesce(p.order_id, m.order_id), captured_at = coalesce(p.captured_at, m.occurred_at), updated_at = at
                 from unnest(msgs) m where p.provider = m.provider and p.payment_id = m.payment_id and m.purchase_id <> all (refused)
-                    and (kc.payment_rank(p.state) < 7 or p.student_id is null or p.course_id is null or p.tier is null
+                    and (kc.payment_rank(p.state) < kc.payment_rank('captured') or p.student_id is null or p.course_id is null or p.tier is null
                         or p.amount is null or p.currency is null);
         end if;
 
@@ -181,6 +183,11 @@ begin
             from unnest(msgs) m join unnest(verdicts) v using (i)
             where m.parked_id is not null and parked.id = m.parked_id and parked.state = 'open' and v.outcome not in ('parked', 'conflict');
     end if;
+    perform kc.name_captures(m.provider, m.payment_id, m.order_id, m.amount, v.outcome, at)
+        from unnest(msgs) m join unnest(verdicts) v using (i)
+        left join lateral (select true as some from payment p
+            where p.provider = m.provider and p.order_id = m.order_id and p.state = 'unnamed' limit 1) mates on true
+        where (m.purchase_id = any (seen) or mates.some) and v.outcome not in ('parked', 'conflict');
 end $$;
 
 -- The event as the contract writes it, for the parked row: a retry decodes it like a fresh delivery.

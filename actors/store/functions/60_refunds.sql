@@ -108,7 +108,9 @@ begin
                 when r.currency <> m.currency then 'currency' when r.student_id <> m.student_id then 'student_id' end;
         end if;
         if r.refund_id is not null then
-            outcome := case when field is not null then 'conflict' when r.status <> 'pending' or p.purchase_id is null then 'exists' end;
+            -- The refund that this id names stands, and its sum is not overwritten. That the sum was told otherwise is for a person.
+            outcome := case when field in ('amount', 'currency') then 'exists' when field is not null then 'conflict'
+                when r.status <> 'pending' or p.purchase_id is null then 'exists' end;
             due := r.amount;
             counted := coalesce(p.refunded, 0);
         else
@@ -157,19 +159,19 @@ begin
     perform kc.park_refunds(msgs, verdicts);
     update parked set state = 'resolved', resolution = v.outcome, last_at = at
         from unnest(msgs) x join unnest(verdicts) v using (i)
-        where x.parked_id is not null and parked.id = x.parked_id and parked.state = 'open' and v.outcome <> 'conflict';
+        where x.parked_id is not null and parked.id = x.parked_id and parked.state = 'open' and v.outcome <> 'conflict' and v.detail is null;
 end $$;
 
--- Keeps and reports those that are in conflict with what stands.
+-- Keeps and reports those that are in conflict with what stands, and refunds that are known with another sum.
 create function kc.park_refunds(msgs kc.refund_msg[], verdicts kc.verdict[]) returns void language plpgsql as $$
 begin
-    perform kc.park(array_agg(row('refund', v.outcome, v.detail, m.provider, m.event_id, m.payment_id, m.student_id,
+    perform kc.park(array_agg(row('refund', 'conflict', v.detail, m.provider, m.event_id, m.payment_id, m.student_id,
             encode(convert_to(kc.refund_text(m), 'UTF8'), 'hex'), jsonb_build_object('via', m.via),
             'refund:conflict:' || m.provider || ':' || coalesce(m.refund_id, 'upto') || ':' || m.amount || ':' || m.payment_id)::kc.park_msg))
-        from unnest(msgs) m join unnest(verdicts) v using (i) where v.outcome = 'conflict' having count(*) > 0;
+        from unnest(msgs) m join unnest(verdicts) v using (i) where (v.outcome = 'conflict' or v.detail is not null) having count(*) > 0;
     perform kc.report('conflict', m.provider || ':' || coalesce(m.refund_id, kc.upto_id(m.payment_id, m.amount)),
             jsonb_build_object('field', v.detail, 'payment_id', m.payment_id))
-        from unnest(msgs) m join unnest(verdicts) v using (i) where v.outcome = 'conflict';
+        from unnest(msgs) m join unnest(verdicts) v using (i) where (v.outcome = 'conflict' or v.detail is not null);
 end $$;
 
 -- The event as its decoder reads it, for the parked row.

@@ -13,6 +13,7 @@ declare
     refunds kc.refund_msg[] := '{}';
     disputes kc.dispute_msg[] := '{}';
     notices kc.notice_msg[] := '{}';
+    unnamed kc.unnamed_msg[] := '{}';
     parks kc.park_msg[] := '{}';
     fresh kc.payment_msg[] := '{}';
     logged json;
@@ -34,6 +35,9 @@ begin
     end if;
     if batch ? 'notices' then
         notices := array(select m from jsonb_populate_recordset(null::kc.notice_msg, batch -> 'notices') m);
+    end if;
+    if batch ? 'unnamed' then
+        unnamed := array(select m from jsonb_populate_recordset(null::kc.unnamed_msg, batch -> 'unnamed') m);
     end if;
     if batch ? 'parks' then
         parks := array(select m from jsonb_populate_recordset(null::kc.park_msg, batch -> 'parks') m);
@@ -75,6 +79,9 @@ begin
     end if;
     if cardinality(notices) > 0 then
         verdicts := verdicts || kc.take_notices(notices, at);
+    end if;
+    if cardinality(unnamed) > 0 then
+        verdicts := verdicts || kc.take_unnamed(unnamed, at);
     end if;
     if cardinality(parks) > 0 then
         perform kc.park(parks);

@@ -1,1 +1,1 @@
-select k.payload, k.state from parked k where k.id = %(id)s
+select k.payload, k.state, k.provider, k.event_id from parked k where k.id = %(id)s

@@ -1,0 +1,246 @@
+"""Group `latency`: from payment to commit and to an open screen, at 200 deliveries/s and at half of what the way takes.
+
+    python -m bench latency [--quick]
+
+Deliveries are due at their times whether or not earlier ones were answered, and every latency counts from when its
+payment was due (coordinated omission). Kafka's own part, the broker's fetch wait and the client, is measured with a
+reader that does nothing, at the same pace and with the same settings, and shown beside. Baseline: one transaction a
+message, written by hand (`bench.handwritten`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from actors.broker import Broker
+from bench.figures import Row, figure
+from bench.shop import Shop
+from bench.worker import JWT_SECRET, WEBHOOK_SECRET, ground, node_on, rival_on
+from kcactors.embedded import Services
+from kcactors.load.arrivals import LOOK_EVERY_S, Arrivals
+from kcactors.load.feeder import Feeder, Sent
+from kcactors.load.librdkafka import PaymentTopic
+from kcactors.load.pace import Speed, latency
+from kcactors.load.plan import Shape, Via, deliveries, payments, students
+from kcactors.load.watchers import Watchers
+from kcactors.settings import Auth
+from kcactors.verbs.tokens import mint
+
+GROUP = "latency"
+KNOWS_QUICK = True
+RATE_PER_S, STUDENTS = 200.0, 200
+ARRIVE_S = 30.0
+AUTH = Auth(jwt_secret=JWT_SECRET)
+Found = dict[str, list[float]]
+"""What was measured, by its name: a value for each run, in milliseconds or payments a second."""
+
+
+class Course:
+    """Sends paced or unpaced runs at one way of one worker.
+
+    Args:
+        group: the consumer group that the worker commits for.
+        url: where it takes webhooks and sessions.
+        screens: open sessions there and measure until they show a payment.
+        may_lag: what has not arrived half a minute after the end counts as just arrived, in place of an error.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        shop: Shop,
+        via: Via,
+        group: str,
+        url: str,
+        *,
+        screens: bool = False,
+        may_lag: bool = False,
+    ) -> None:
+        self._may_lag = may_lag
+        self._services, self._via, self._group, self._url, self._screens = services, via, group, url, screens
+        self._courses = [uuid.UUID(course) for course in shop.courses]
+
+    def run(self, rate_per_s: float | None, count: int) -> tuple[Speed, float, list[float]]:
+        """Latencies, distinct payments a second, and how late the feeder itself was."""
+        return asyncio.run(self._run(rate_per_s, count))
+
+    async def _run(self, rate_per_s: float | None, count: int) -> tuple[Speed, float, list[float]]:
+        shape = Shape(
+            run=f"latency-{uuid.uuid4().hex[:8]}",
+            payments=count,
+            students=STUDENTS,
+            webhook_share=1.0 if self._via is Via.WEBHOOK else 0.0,
+        )
+        sent_s = datetime.now(UTC)
+        plan = deliveries(shape, payments(shape, self._courses, sent_s), count)
+        watched = [str(each) for each in students(shape.run, STUDENTS)] if self._screens else []
+        screens = Watchers(watched, [self._url], _token)
+        feeder = self._feeder()
+        every_s = 0.2 if rate_per_s is None else LOOK_EVERY_S
+        looking = None
+        if self._via is Via.KAFKA:
+            looking = Arrivals(self._services.database_url, feeder.sent, every_s=every_s)
+        try:
+            await screens.start()
+            start = await feeder.feed(plan, rate_per_s=rate_per_s)
+            await self._arrived(feeder.sent, count, screens if watched else None)
+        finally:
+            if looking is not None:
+                await asyncio.to_thread(looking.close)
+            await screens.stop()
+            await feeder.close()
+        sent = feeder.sent
+        speed = Speed(
+            commit=[sent.committed[p] - due for p, due in sent.due.items()],
+            screen=[screens.seen_at[p] - due for p, due in sent.due.items()] if watched else [],
+        )
+        return speed, count / (max(sent.committed.values()) - start), sent.behind
+
+    def _feeder(self) -> Feeder:
+        if self._via is Via.WEBHOOK:
+            return Feeder(topic=None, nodes=[self._url], secret=WEBHOOK_SECRET)
+        broker = Broker(
+            bootstrap=self._services.kafka_bootstrap, api_version=self._services.kafka_api_version
+        )
+        return Feeder(topic=PaymentTopic(broker, "payment-events", self._group, embedded=True))
+
+    async def _arrived(self, sent: Sent, count: int, screens: Watchers | None) -> None:
+        deadline_s = time.perf_counter() + ARRIVE_S
+        while len(sent.committed) < count or (screens is not None and len(screens.seen_at) < count):
+            if time.perf_counter() > deadline_s:
+                if self._may_lag:
+                    now_s = time.perf_counter()  # a lower bound: it would only grow
+                    for payment in sent.due.keys() - sent.committed.keys():
+                        sent.committed[payment] = now_s
+                    return
+                seen = count if screens is None else len(screens.seen_at)
+                raise RuntimeError(f"{len(sent.committed)} of {count} stand, {seen} were seen")
+            await asyncio.sleep(0.05)
+
+
+def _token(student: str) -> str:
+    return mint(AUTH, student_id=uuid.UUID(student), ttl_s=3600)
+
+
+def keep(found: Found, name: str, speed: Speed) -> None:
+    for what, seconds in (("commit", speed.commit), ("open WebSocket", speed.screen)):
+        if seconds:
+            summed = latency(seconds)
+            found[f"{name} to {what}, p50"].append(summed.p50)
+            found[f"{name} to {what}, p99"].append(summed.p99)
+
+
+def ours(services: Services, shop: Shop, via: Via, runs: int, seconds: float, found: Found) -> None:
+    with node_on(services, KCACTORS_STUDENT_IDLE_S="30") as at:
+        course = Course(services, shop, via, "kcactors", at.node.url, screens=True)
+        _, most, _ = course.run(None, 1_500)
+        for run in range(runs):
+            speed, _, behind = course.run(RATE_PER_S, int(RATE_PER_S * seconds / 2))
+            keep(found, f"{via}", speed)
+            found[f"{via}: how late the feeder itself was, p99"].append(latency(behind).p99)
+            _tell(f"{via}, {RATE_PER_S:.0f}/s, run {run + 1}", speed)
+        for run in range(runs):
+            _, most, _ = course.run(None, 2_000)
+            found[f"{via}: at full speed"].append(most)
+            speed, _, _ = course.run(
+                most, int(most * seconds / 2)
+            )  # a delivery and its duplicate: half the payments
+            keep(found, f"{via} at half of its maximum", speed)
+            _tell(f"{via}, half of {most:.0f} payments/s, run {run + 1}", speed)
+
+
+def theirs(services: Services, shop: Shop, via: Via, runs: int, seconds: float, found: Found) -> None:
+    kind = "door" if via is Via.WEBHOOK else "single"
+    with rival_on(services, kind) as rival:
+        course = Course(services, shop, via, "by-hand", rival.url, may_lag=True)
+        course.run(RATE_PER_S, int(RATE_PER_S))
+        for run in range(runs):
+            speed, _, _ = course.run(RATE_PER_S, int(RATE_PER_S * seconds / 2))
+            keep(found, f"{via} by hand", speed)
+            _tell(f"{via} by hand, run {run + 1}", speed)
+
+
+def alone(services: Services, shop: Shop, runs: int, seconds: float, found: Found) -> None:
+    """Record to reader, with nobody working."""
+    broker = Broker(bootstrap=services.kafka_bootstrap, api_version=services.kafka_api_version)
+    with rival_on(services, "reader") as rival:
+        for run in range(runs + 1):
+            before, count = len(rival.said), int(RATE_PER_S * seconds / 2)
+            shape = Shape(run=f"reader-{run}-{uuid.uuid4().hex[:6]}", payments=count, students=STUDENTS)
+            courses = [uuid.UUID(course) for course in shop.courses]
+            plan = deliveries(shape, payments(shape, courses, datetime.now(UTC)), count)
+            asyncio.run(_feed(PaymentTopic(broker, "payment-events", "reader", embedded=True), plan))
+            deadline_s = time.perf_counter() + ARRIVE_S
+            while len(rival.said) - before < len(plan) and time.perf_counter() < deadline_s:
+                time.sleep(0.05)
+            summed = latency([float(text) / 1000 for text in rival.said[before:]])
+            if run:  # the first one warms up
+                found["Kafka alone: record to reader, p50"].append(summed.p50)
+                found["Kafka alone: record to reader, p99"].append(summed.p99)
+
+
+async def _feed(topic: PaymentTopic, plan: Sequence[Any]) -> None:
+    feeder = Feeder(topic=topic)
+    try:
+        await feeder.feed(plan, rate_per_s=RATE_PER_S)
+    finally:
+        await feeder.close()
+
+
+def rows(found: Found) -> list[Row]:
+    """The table: what the way takes by itself, the hand-written worker, ours, and ours without the way's own part."""
+    made: list[Row] = []
+    for via in Via:
+        for share in ("p50", "p99"):
+            by_hand = figure(
+                GROUP, f"{via} by hand to commit, {share}", found[f"{via} by hand to commit, {share}"], "ms"
+            )
+            mine = found[f"{via} to commit, {share}"]
+            made += [by_hand, figure(GROUP, f"{via} to commit, {share}", mine, "ms", by_hand)]
+            if via is Via.KAFKA:
+                wait = figure(GROUP, name := f"Kafka alone: record to reader, {share}", found[name], "ms")
+                less = [max(0.0, value - wait["value"]) for value in mine]
+                made += [
+                    wait,
+                    figure(GROUP, f"kafka to commit without Kafka's own part, {share}", less, "ms", by_hand),
+                ]
+            screen = f"{via} to open WebSocket, {share}"
+            made.append(figure(GROUP, screen, found[screen], "ms"))
+            for what in ("commit", "open WebSocket"):
+                half = f"{via} at half of its maximum to {what}, {share}"
+                made.append(figure(GROUP, half, found[half], "ms"))
+        late = f"{via}: how late the feeder itself was, p99"
+        made.append(figure(GROUP, late, found[late], "ms"))
+        made.append(figure(GROUP, f"{via}: at full speed", found[f"{via}: at full speed"], "payments/s"))
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> list[Row]:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one run of 4 s instead of three of 8 s")
+    quick = parser.parse_args(arguments).quick
+    runs, seconds = (1, 4.0) if quick else (3, 8.0)
+    found: Found = defaultdict(list)
+    for via in Via:
+        shop = Shop()
+        with ground(shop) as services:
+            theirs(services, shop, via, runs, seconds, found)
+            if via is Via.KAFKA:  # after them: they begin at the topic's start
+                alone(services, shop, runs, seconds, found)
+        with ground(shop) as services:
+            ours(services, shop, via, runs, seconds, found)
+    return rows(found)
+
+
+def _tell(what: str, speed: Speed) -> None:
+    commit, screen = speed.to_commit, speed.to_screen
+    seen = f", screen p50 {screen.p50} p99 {screen.p99}" if screen.samples else ""
+    print(f"  {what}: commit p50 {commit.p50} p99 {commit.p99}{seen} ms", file=sys.stderr, flush=True)

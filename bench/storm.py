@@ -1,0 +1,228 @@
+"""Group `storm`: duplicates alone. How many a second are absorbed, and whether a storm of them is felt by others.
+
+    python -m bench storm [--quick]
+
+Absorbed: 95 % of the deliveries are duplicates; the clock runs from the first send until the service has committed the
+last offset and every purchase stands. Baseline: one transaction a message, by hand, for as long.
+
+Felt: other students buy at a steady pace by webhook and by Kafka, first alone, then while one payment is delivered
+200,000 times through Kafka. A partition has an order, so whoever shares the storm's partition waits behind it by
+contract; those students are shown apart from the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import psycopg
+from kafka.partitioner.default import murmur2
+
+from actors.broker import Broker
+from bench.end_to_end import feed
+from bench.figures import Row, figure
+from bench.shop import Shop
+from bench.sweeps import bodies
+from bench.worker import PARTITIONS, WEBHOOK_SECRET, Worker, ground, node_on, rival_on
+from kcactors.embedded import Services
+from kcactors.load.arrivals import Arrivals
+from kcactors.load.feeder import Feeder, Sent
+from kcactors.load.librdkafka import PaymentTopic
+from kcactors.load.pace import latency
+from kcactors.load.plan import Shape, Via, deliveries, payments
+
+GROUP = "storm"
+KNOWS_QUICK = True
+PAYMENTS, SHARE = 2_000, 0.95
+OTHERS_PER_S, ALONE_S = 100.0, 8.0
+BY_HAND_S = 20.0
+SETTINGS = {"KCACTORS_PROJECTIONS_SESSIONS": "false", "KCACTORS_INGEST_COMMIT_INTERVAL_S": "0.2"}
+
+
+def topic_of(services: Services, group: str = "kcactors") -> PaymentTopic:
+    broker = Broker(bootstrap=services.kafka_bootstrap, api_version=services.kafka_api_version)
+    return PaymentTopic(broker, "payment-events", group, embedded=True)
+
+
+def absorbed(seed: int) -> tuple[float, float]:
+    """Deliveries a second of which 95 % are duplicates, and microseconds of node CPU for each."""
+    shop = Shop(seed)
+    with ground(shop) as services, node_on(services, **SETTINGS) as at:
+        _warm(at, shop)
+        sent, topic = bodies(shop, f"p{seed}", PAYMENTS, 2_000, duplicates=SHARE), topic_of(services)
+        used_s, start_s = at.cpu_s(), time.perf_counter()
+        for who, body in sent:
+            topic.send(who, body)
+        topic.flush()
+        _consumed(topic)
+        end_s = time.perf_counter()
+        used_s = at.cpu_s() - used_s
+        at.wait_for("select count(*) from purchase where payment_id not like 'pay_warm%'", PAYMENTS)
+        topic.close()
+    return len(sent) / (end_s - start_s), used_s / len(sent) * 1e6
+
+
+def absorbed_by_hand(seed: int) -> float:
+    shop = Shop(seed)
+    with (
+        ground(shop) as services,
+        rival_on(services, "single"),
+        psycopg.connect(services.database_url, autocommit=True) as database,
+    ):
+        sent = bodies(shop, f"p{seed}", PAYMENTS, 2_000, duplicates=SHARE)
+        start_s = time.perf_counter()
+        feed(services.kafka_bootstrap, sent)
+        topic = topic_of(services, "by-hand")
+        seen = "select xact_commit from pg_stat_database where datname = current_database()"
+        before = _number(database, seen)
+        threading.Event().wait(BY_HAND_S)
+        # a payment of theirs is two transactions, its allocation one, a duplicate one
+        made, commits = _number(database, "select count(*) from purchase"), _number(database, seen) - before
+        topic.close()
+        return max(1.0, commits - made) / (time.perf_counter() - start_s)
+
+
+def felt(copies: int, found: dict[str, list[float]]) -> None:
+    """The p99 of other students, without and with the storm."""
+    shop = Shop()
+    with ground(shop) as services, node_on(services, **SETTINGS) as at:
+        _warm(at, shop)
+        hot = shop.payment(0, "storm")
+        busy = _partition(hot["student_id"])
+        for name in ("without", "with"):
+            over = threading.Event()
+            storm = threading.Thread(target=_rage, args=(services, hot, copies, over))
+            if name == "with":
+                storm.start()
+            else:
+                threading.Timer(ALONE_S, over.set).start()
+            asyncio.run(_others(at, services, shop, busy, over, name, found))
+            if name == "with":
+                storm.join()
+        if at.number("select count(*) from purchase where payment_id = 'pay_storm0'") != 1:
+            raise RuntimeError("the storm's payment is not one purchase")
+
+
+def _rage(services: Services, hot: dict[str, object], copies: int, over: threading.Event) -> None:
+    """The same payment again and again, as fast as the broker can hold it, until all of it is consumed."""
+    topic = topic_of(services)
+    try:
+        blind, key = 0, str(hot["student_id"])
+        for number in range(copies):
+            if blind >= topic.records_before_check():
+                topic.wait_for_room()
+                blind = 0
+            blind += 1
+            topic.send(key, json.dumps(hot | {"event_id": f"evt_storm_{number}"}).encode())
+        topic.flush()
+        _consumed(topic, 300.0)
+    finally:
+        over.set()
+        topic.close()
+
+
+async def _others(
+    at: Worker,
+    services: Services,
+    shop: Shop,
+    busy: int,
+    over: threading.Event,
+    name: str,
+    found: dict[str, list[float]],
+) -> None:
+    """Steady payments by both ways until it is over, a second at a time."""
+    courses = [uuid.UUID(course) for course in shop.courses]
+    feeder = Feeder(topic=topic_of(services), nodes=[at.node.url], secret=WEBHOOK_SECRET)
+    looking = Arrivals(services.database_url, feeder.sent)
+    ways: dict[str, str] = {}
+    try:
+        while not over.is_set():
+            shape = Shape(
+                run=f"others-{uuid.uuid4().hex[:8]}",
+                payments=int(OTHERS_PER_S),
+                students=50,
+                duplicates=0.0,
+                webhook_share=0.5,
+            )
+            plan = deliveries(shape, payments(shape, courses, datetime.now(UTC)), 0)
+            for each in plan:
+                behind = each.via is Via.KAFKA and _partition(each.student_id) == busy
+                ways[each.payment_id] = "Kafka, the storm's partition" if behind else str(each.via)
+            await feeder.feed(plan, rate_per_s=OTHERS_PER_S)
+        await _arrived(feeder.sent)
+    finally:
+        await asyncio.to_thread(looking.close)
+        await feeder.close()
+    by_way: defaultdict[str, list[float]] = defaultdict(list)
+    for payment, due in feeder.sent.due.items():
+        by_way[ways[payment]].append(feeder.sent.committed[payment] - due)
+    for way, seconds in by_way.items():
+        found[f"others by {way}, p99 {name} the storm"].append(latency(seconds).p99)
+
+
+async def _arrived(sent: Sent) -> None:
+    deadline_s = time.perf_counter() + 60
+    while len(sent.committed) < len(sent.due):
+        if time.perf_counter() > deadline_s:
+            raise RuntimeError(f"{len(sent.due) - len(sent.committed)} payments never stood")
+        await asyncio.sleep(0.05)
+
+
+def _partition(student: str) -> int:
+    return int(murmur2(student.encode()) & 0x7FFFFFFF) % PARTITIONS
+
+
+def _consumed(topic: PaymentTopic, timeout_s: float = 120.0) -> None:
+    deadline_s = time.perf_counter() + timeout_s
+    while topic.behind():
+        if time.perf_counter() > deadline_s:
+            raise RuntimeError("deliveries were not consumed")
+        time.sleep(0.02)
+
+
+def _warm(at: Worker, shop: Shop) -> None:
+    feed(at.services.kafka_bootstrap, bodies(shop, "warm", 500, 2_000))
+    at.wait_for("select count(*) from purchase", 500)
+    at.wait_for("select count(*) from outbox", 0)
+
+
+def _number(database: psycopg.Connection[tuple[int]], question: str) -> int:
+    row = database.execute(question.encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def main(arguments: Sequence[str] | None = None) -> list[Row]:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one run, and a storm of 20,000")
+    quick = parser.parse_args(arguments).quick
+    runs, copies = (1, 20_000) if quick else (3, 200_000)
+    rates, costs, by_hand = [], [], []
+    found: dict[str, list[float]] = defaultdict(list)
+    for run in range(runs):
+        rate, cost = absorbed(run)
+        rates.append(rate)
+        costs.append(cost)
+        by_hand.append(absorbed_by_hand(run))
+        felt(copies, found)
+        print(f"  run {run + 1}: {rate:,.0f} deliveries/s, {dict(found)}", file=sys.stderr, flush=True)
+    hand = figure(GROUP, "95 % duplicates, one transaction a message", by_hand, "deliveries/s")
+    rows = [
+        hand,
+        figure(GROUP, "95 % duplicates absorbed", rates, "deliveries/s", hand),
+        figure(GROUP, "node CPU of such a delivery", costs, "us"),
+    ]
+    for way in (*map(str, Via), "Kafka, the storm's partition"):
+        values = {name: found[f"others by {way}, p99 {name} the storm"] for name in ("without", "with")}
+        if values["without"] and values["with"]:
+            calm = figure(GROUP, f"others by {way}, p99 without the storm", values["without"], "ms")
+            rows += [calm, figure(GROUP, f"others by {way}, p99 within it", values["with"], "ms", calm)]
+    return rows
