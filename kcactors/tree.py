@@ -225,13 +225,13 @@ class Tree:
             fetch_wait_ms=kafka.fetch_wait_ms,
             session_timeout_ms=kafka.session_timeout_ms,
             poll_max_records=ingest.poll_max_records,
+            beside=kafka.business_topic,
         )
         limits = IngestLimits(
             window=WindowLimits(in_flight_max=ingest.in_flight_max, span_max=ingest.span_max),
             commit_interval_s=ingest.commit_interval_s,
             drain_s=ingest.drain_s,
             partitions=kafka.partitions,
-            beside=kafka.business_topic,
         )
         now = self._system.clock.monotonic
         calls = ClientCalls(now)
