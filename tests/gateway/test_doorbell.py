@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 
 import pytest
+import redis
 
 from actors.doorbell import DoorbellAway, DoorbellPublisher, DoorbellSubscriber
 from tests.support.waiting import wait_until_async
@@ -89,13 +90,39 @@ async def test_the_last_to_leave_ends_the_subscription(redis_url, publisher):
         await wait_until_async(lambda: ear.heard("1"))
         ear.subscriber.unsubscribe("a")
         await wait_until_async(lambda: ear.subscriber.channels == 1)
-        await wait_until_async(lambda: subscribers(publisher, "a") == 0)
+        await wait_until_async(lambda: subscribers(redis_url, "a") == 0)
         publisher.publish([("a", "2"), ("b", "3")])
         await wait_until_async(lambda: ear.heard("1", "3"))
 
 
-def subscribers(publisher: DoorbellPublisher, channel: str) -> int:
-    return dict(publisher._client.pubsub_numsub(channel))[channel.encode()]
+def subscribers(redis_url: str, channel: str) -> int:
+    with redis.Redis.from_url(redis_url) as client:
+        return int(dict(client.pubsub_numsub(channel))[channel.encode()])
+
+
+def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(redis_url):
+    publisher = DoorbellPublisher(redis_url, timeout_s=0.2)
+    with redis.Redis.from_url(redis_url) as client:
+        client.client_pause(400, all=False)
+        with pytest.raises(DoorbellAway):
+            publisher.publish([("a", "1"), ("b", "2")])
+        client.client_unpause()
+        publisher.publish([("a", "3")])
+        publisher.ping()
+    publisher.close()
+
+
+def test_a_refused_message_is_said_and_the_next_one_arrives(redis_url):
+    publisher = DoorbellPublisher(redis_url)
+    with redis.Redis.from_url(redis_url) as client:
+        client.execute_command("ACL", "SETUSER", "default", "resetchannels")
+        try:
+            with pytest.raises(DoorbellAway, match="channel"):
+                publisher.publish([("a", "1"), ("b", "2")])
+        finally:
+            client.execute_command("ACL", "SETUSER", "default", "allchannels")
+        publisher.publish([("a", "3")])
+    publisher.close()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -148,7 +175,8 @@ async def test_a_killed_pubsub_client_comes_back(redis_url, publisher):
     async with listening(redis_url) as ear:
         await wait_until_async(lambda: ear.subscriber.up)
         await ear.subscriber.subscribe("a")
-        publisher._client.client_kill_filter(_type="pubsub")
+        with redis.Redis.from_url(redis_url) as client:
+            client.client_kill_filter(_type="pubsub")
         await wait_until_async(lambda: ear.ups == 2)
         publisher.publish([("a", "1")])
         await wait_until_async(lambda: ear.heard("1"))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from uuid import UUID, uuid4
 
 import pytest
+import redis
 
 from actors.doorbell import DoorbellAway, DoorbellPublisher
 from gateway.client.core import Cursor
@@ -154,8 +155,9 @@ async def test_redis_is_flushed_killed_and_its_subscribers_thrown_out(own_redis)
         viewers = [Viewer(uuid4(), [a, b], n) for n in range(CLIENTS)]
 
         def throw_out() -> None:
-            a.publisher._client.flushall()
-            a.publisher._client.client_kill_filter(_type="pubsub")
+            with redis.Redis.from_url(own_redis.url) as client:
+                client.flushall()
+                client.client_kill_filter(_type="pubsub")
 
         troubles = {15: throw_out, 30: own_redis.stop, 60: own_redis.start, 75: throw_out}
         await run([a, b], viewers, log, rounds=90, seed=3, troubles=troubles)
