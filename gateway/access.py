@@ -8,8 +8,9 @@ from uuid import UUID
 
 from starlette.requests import HTTPConnection
 
+from gateway.keyring import KeysAway
 from gateway.problem import Problem, unavailable
-from gateway.tokens import Claims, KeysAway, TokenRefused, TokenVerifier
+from gateway.tokens import Claims, TokenRefused, TokenVerifier
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
-from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -19,23 +18,18 @@ from actors.protocol.undecodable import Undecodable
 from actors.store.errors import Contended, DatabaseAway
 from gateway.access import operator_of
 from gateway.door import Door
+from gateway.operations import PARKED
+from gateway.parkedshapes import DiscardReason, State
 from gateway.problem import Problem, unavailable
 from gateway.webhooks.route import read_body
 
-PARKED: Final = "/api/v1/parked"
-STATES: Final = ("open", "resolved", "discarded")
+STATES: Final = get_args(State)
 ID_MAX: Final = 2**63 - 1
 DESKS_MAX: Final = 4
 """Requests at the desk at once; each takes a thread and a connection."""
 
 _T = TypeVar("_T")
 OpenDesk = Callable[[], AbstractContextManager[Desk]]
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """Body of a discard: why nobody will miss the message."""
-
-    reason: Annotated[str, Meta(min_length=1, max_length=2_000, pattern=r"\S")]
 
 
 class ParkedRoutes:
@@ -49,8 +43,8 @@ class ParkedRoutes:
         """To be mounted beside the gateway's own."""
         return [
             Route(PARKED, self.listed),
-            Route(PARKED + "/{row_id:int}", self.one, methods=["GET"]),
-            Route(PARKED + "/{row_id:int}", self.edited, methods=["PUT"]),
+            # One route for both, so that a refused method is told of both.
+            Route(PARKED + "/{row_id:int}", self.one, methods=["GET", "PUT"]),
             Route(PARKED + "/{row_id:int}/retry", self.retried, methods=["POST"]),
             Route(PARKED + "/{row_id:int}/discard", self.discarded, methods=["POST"]),
         ]
@@ -69,7 +63,9 @@ class ParkedRoutes:
         )
 
     async def one(self, request: Request) -> Response:
-        """``GET /api/v1/parked/{id}``: one row with its payload."""
+        """``GET /api/v1/parked/{id}``: one row with its payload. ``PUT``: :meth:`edited`."""
+        if request.method == "PUT":
+            return await self.edited(request)
         await _operator(request)
         row_id = _row_id(request)
         return _json(await self._at(lambda desk: desk.show(row_id)))
@@ -101,7 +97,7 @@ class ParkedRoutes:
         row_id = _row_id(request)
         body = await read_body(request, 16_384)
         try:
-            reason = msgspec.json.decode(body, type=Reason).reason if body else "no reason given"
+            reason = msgspec.json.decode(body, type=DiscardReason).reason if body else "no reason given"
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Problem(400, "reason_missing", f'Send {{"reason": "…"}}: {error}') from error
         action = Action(who, "parked discard", {"id": row_id})

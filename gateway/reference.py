@@ -8,8 +8,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from gateway.asyncapi import asyncapi
 from gateway.closing import CLOSE_TABLE
-from gateway.documents import asyncapi, openapi
+from gateway.openapi import openapi
 from gateway.pages import templates
 
 POLICY = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"

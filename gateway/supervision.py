@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from starlette.routing import BaseRoute
 
 from actors.store.overview import Overview
-from gateway.tokens import KeysAway, TokenRefused, TokenVerifier
+from gateway.keyring import KeysAway
+from gateway.tokens import TokenRefused, TokenVerifier
 from supervision import System
 from supervision.dashboard import Dashboard, Deed, Deps, Operator, Page, Refused
 

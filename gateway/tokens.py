@@ -5,7 +5,6 @@ The token carries the identity; no student id is ever taken from elsewhere. PyJW
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,6 +12,8 @@ from uuid import UUID
 
 import jwt
 import msgspec
+
+from gateway.keyring import Keyring
 
 OPERATOR: Final = "operator"
 SYMMETRIC: Final = ("HS256",)
@@ -39,16 +40,12 @@ class TokenRefused(Exception):
         self.expired = expired
 
 
-class KeysAway(Exception):
-    """The address of the public keys does not answer, and the key is not known yet. Try again."""
-
-
 class TokenVerifier:
     """Checks tokens.
 
     Args:
         secret: for HS256, or None.
-        jwks_url: where the public keys are, or None. Fetched in a thread, kept for five minutes.
+        jwks_url: where the public keys are, or None; see :mod:`gateway.keyring`.
         audience: what ``aud`` must contain; None leaves ``aud`` unchecked.
     """
 
@@ -59,12 +56,12 @@ class TokenVerifier:
         jwks_url: str | None = None,
         audience: str | None = None,
         timeout_s: float = 5.0,
-        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         if secret is None and jwks_url is None:
             raise ValueError("a token needs a secret or a JWKS address to be checked with")
-        self._secret, self._audience, self._wall = secret, audience, wall
-        self._keys = jwt.PyJWKClient(jwks_url, lifespan=300, timeout=timeout_s) if jwks_url else None
+        self._secret, self._audience = secret, audience
+        self._keys = Keyring(jwks_url, timeout_s=timeout_s, monotonic=monotonic) if jwks_url else None
         self._jwt = jwt.PyJWT({"require": ["exp"], "verify_aud": audience is not None, "verify_sub": True})
 
     async def verify(self, token: str) -> Claims:
@@ -72,15 +69,13 @@ class TokenVerifier:
 
         Raises:
             TokenRefused: malformed, forged, expired, for somebody else, or without a usable identity.
-            KeysAway: the keys cannot be fetched.
+            gateway.keyring.KeysAway: the keys cannot be fetched.
         """
         try:
             key, algorithms = await self._key_for(token)
             payload = self._jwt.decode(token, key=key, algorithms=list(algorithms), audience=self._audience)
         except jwt.ExpiredSignatureError as error:
             raise TokenRefused("the token has expired", expired=True) from error
-        except jwt.PyJWKClientConnectionError as error:
-            raise KeysAway("the address of the keys does not answer") from error
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise TokenRefused(f"the token is not valid: {type(error).__name__}") from error
         return _claims(payload)
@@ -96,8 +91,11 @@ class TokenVerifier:
             kid = header.get("kid")
             if not isinstance(kid, str):
                 raise TokenRefused("the token names no key")
-            signing = await asyncio.to_thread(self._keys.get_signing_key, kid)
-            return signing.key, ASYMMETRIC
+            key = await self._keys.key(kid)
+            if key is None:
+                raise TokenRefused("the token's key is not known")
+            # Bound to the key: a header may not choose with what algorithm a key is used.
+            return key.key, (key.algorithm_name,) if key.algorithm_name in ASYMMETRIC else ()
         raise TokenRefused("the token's algorithm is not accepted")
 
 

@@ -20,9 +20,10 @@ from gateway.closing import Close
 from gateway.door import Door
 from gateway.follower import Follower
 from gateway.frames import BEARER_PREFIX, SUBPROTOCOL
+from gateway.keyring import KeysAway
 from gateway.problem import Problem
 from gateway.session import Session
-from gateway.tokens import KeysAway, TokenRefused
+from gateway.tokens import TokenRefused
 
 logger = logging.getLogger(__name__)
 
