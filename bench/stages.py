@@ -31,7 +31,7 @@ from bench.end_to_end import feed
 from bench.figures import Row, figure
 from bench.named_node import NAMES
 from bench.shop import Shop
-from bench.worker import WEBHOOK_SECRET, Worker, ground, node_on
+from bench.worker import BENCH, WEBHOOK_SECRET, Worker, ground, node_on
 from kcactors.load.feeder import Feeder
 from kcactors.load.plan import Shape, Via, deliveries, payments
 
@@ -41,7 +41,8 @@ UNIT = "us/payment"
 LEAST_US = 1.0
 """What takes less is left out of the table."""
 
-ROOMS = re.compile(r"(?:^|/)((?:supervision|actors|gateway|kcactors)/[\w/]+)\.py")
+ROOMS = re.compile(r"(?:^|[(/])((?:supervision|actors|gateway|kcactors)/[\w/]+)\.py")
+NODE_ID = re.compile(r"-[^-\s]+:\d+")
 SAMPLES_PER_S = 200
 
 
@@ -57,11 +58,11 @@ class Clocks:
         found: defaultdict[str, float] = defaultdict(float)
         told = {int(number): name for number, name in json.loads(self._names.read_text()).items()}
         for number, (kernel, seconds) in thread_s(self._pid).items():
-            found[f"node: {told.get(number, kernel)}"] += seconds
+            found[f"node: {NODE_ID.sub('', told.get(number, kernel))}"] += seconds
         for role, seconds in self._postgres.by_role_s().items():
             found[f"PostgreSQL: {role}"] += seconds
         for name, (_, _, own_ms) in self._postgres.functions_ms().items():
-            found[f"PostgreSQL, function itself: {name}"] = own_ms / 1000
+            found[f"PostgreSQL, wall clock of function: {name}"] = own_ms / 1000
         found["the node"] = process_s(self._pid)
         found["PostgreSQL"] = self._postgres.total_s()
         return dict(found)
@@ -72,7 +73,7 @@ def one_run(via: Via, count: int, *, sampled: bool) -> dict[str, float]:
     shop = Shop()
     with tempfile.TemporaryDirectory() as folder, ground(shop) as services:
         names, stacks = Path(folder) / "threads.json", Path(folder) / "stacks.txt"
-        with psycopg.connect(services.database_url, autocommit=True) as database:
+        with psycopg.connect(services.database_url, autocommit=True, application_name=BENCH) as database:
             name = str(database.info.dbname)
             database.execute(f'alter database "{name}" set track_functions = "pl"'.encode())
             settings = {NAMES: str(names), "KCACTORS_PROJECTIONS_SESSIONS": "false"}
@@ -140,7 +141,9 @@ def divided(used: dict[str, float], stacks: Path) -> dict[str, float]:
         thread = re.search(r'thread \(\S+\): "?([^";]+)"?;|^([^;]+) \(0x', stack)
         ours = ROOMS.findall(stack)
         name = next((part for part in thread.groups() if part), "") if thread else ""
-        counted[f"node: {name.strip()}"][ours[-1].replace("/", ".") if ours else "libraries"] += int(times)
+        counted[f"node: {NODE_ID.sub('', name.strip())}"][
+            ours[-1].replace("/", ".") if ours else "libraries"
+        ] += int(times)
     found = {}
     for thread_name, modules in counted.items():
         total = sum(modules.values())
@@ -164,12 +167,15 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
             row = figure(GROUP, f"{via}, {name}", values, UNIT)
             if row["value"] >= LEAST_US:
                 rows.append(row)
-    rows.sort(key=lambda row: (row["name"].split(", ")[0], _order(row["name"]), -row["value"]))
-    return rows
+    worth = {row["name"]: row["value"] for row in rows}
+    return sorted(rows, key=lambda row: _place(row["name"], worth))
 
 
-def _order(name: str) -> tuple[int, str]:
-    """The sums first, then threads, with their modules beneath them, then PostgreSQL."""
-    if "node: " in name:
-        return (1, name.split(", in ", maxsplit=1)[0])
-    return (2, "") if "PostgreSQL: " in name else (3, "") if "function" in name else (0, "")
+def _place(name: str, worth: dict[str, float]) -> tuple[object, ...]:
+    """The sums first, then threads with their modules beneath them, roles, functions; the dearest first."""
+    via, _, rest = name.partition(", ")
+    whole = name.split(", in ", maxsplit=1)[0]
+    section = next(
+        (n for n, word in enumerate(("node: ", "PostgreSQL: ", "wall clock"), 1) if word in rest), 0
+    )
+    return (via, section, -worth.get(whole, 0.0), whole, whole != name, -worth[name])

@@ -26,6 +26,7 @@ from kcactors.readiness import wait_until_ready
 
 PARTITIONS = 12
 FETCH_WAIT_MS = 20
+BENCH = "the bench itself"
 JWT_SECRET = "a secret of the bench, long enough for HS256"  # noqa: S105 - of throwaway servers
 WEBHOOK_SECRET = "whsec_of_the_bench"  # noqa: S105
 
@@ -35,7 +36,7 @@ class Worker:
 
     def __init__(self, services: Services, node: ChildNode) -> None:
         self.services, self.node = services, node
-        self._database = psycopg.connect(services.database_url, autocommit=True)
+        self._database = psycopg.connect(services.database_url, autocommit=True, application_name=BENCH)
         self._postgres = PostgresClock(self._database)
 
     def number(self, statement: str) -> int:
