@@ -100,9 +100,15 @@ def test_ten_thousand_frames_meet_a_session():
     assert len(gc.get_objects()) - base < 500, "nothing is kept of what was refused"
 
 
+ALL = pytest.mark.soak, pytest.mark.timeout(600)
+
+
 @pytest.mark.anyio
-async def test_frames_over_sockets_get_a_code_of_the_table(redis_url, caplog):
+@pytest.mark.parametrize("rounds", [10, pytest.param(250, marks=ALL)])
+async def test_frames_over_sockets_get_a_code_of_the_table(redis_url, caplog, rounds):
+    """Forty sessions a round, each with one to three malformed frames: ten thousand sessions in the long run."""
     rng = random.Random(2)
+    base = 0
     caplog.set_level(logging.INFO)
     with Gateway(redis_url, limits=GatewayLimits(connects_per_s=10_000, connect_timeout_s=0.5)) as gateway:
 
@@ -112,6 +118,8 @@ async def test_frames_over_sockets_get_a_code_of_the_table(redis_url, caplog):
                     if rng.random() < 0.7:
                         await session.send(type="connect")
                         await session.until("caught-up")
+                        if rng.random() < 0.1:
+                            await session.send(type="connect")
                     for _ in range(rng.randrange(1, 4)):
                         text = malformed(rng).encode("utf-8", "replace")
                         binary = rng.random() < 0.1
@@ -122,18 +130,27 @@ async def test_frames_over_sockets_get_a_code_of_the_table(redis_url, caplog):
                     return session.connection.close_code
             return None
 
-        for _ in range(10):
+        for number in range(rounds):
             codes = await asyncio.gather(*(offend() for _ in range(40)))
             assert {code for code in codes if code is not None} <= OURS | {1000, 1009}
-        await wait_until_async(lambda: gateway.door.hub.sessions == 0)
+            if number == 4:
+                base = await objects_at_rest(gateway)
+        assert await objects_at_rest(gateway) - base < 500, "nothing is kept of who was sent away"
         async with wire(gateway, token(uuid4())) as session:
             await session.send(type="connect")
             await session.until("caught-up")
     assert not [record for record in caplog.records if record.exc_info or "Traceback" in record.getMessage()]
 
 
+async def objects_at_rest(gateway: Gateway) -> int:
+    await wait_until_async(lambda: gateway.door.hub.sessions == 0)
+    gc.collect()
+    return len(gc.get_objects())
+
+
 @pytest.mark.anyio
-async def test_handshakes_that_are_none(gateway, caplog):
+@pytest.mark.parametrize("knocks", [150, pytest.param(10_000, marks=ALL)])
+async def test_handshakes_that_are_none(gateway, caplog, knocks):
     caplog.set_level(logging.INFO)
     rng = random.Random(3)
     head = f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{gateway.port}\r\n"
@@ -162,7 +179,7 @@ async def test_handshakes_that_are_none(gateway, caplog):
             while sock.recv(4096):
                 pass
 
-    for _ in range(150):
+    for _ in range(knocks):
         request = bytearray(rng.choice(wholes).encode("latin-1"))
         if rng.random() < 0.5:
             request[rng.randrange(len(request))] = rng.randrange(256)
