@@ -37,6 +37,7 @@ from kafka.structs import OffsetAndMetadata
 from actors.broker import Broker
 from actors.failpoint import reach
 from actors.ingest.offsets import Window, WindowLimits, Windows
+from actors.ingest.patience import Patience
 from actors.ingest.watch import ClientCalls
 
 logger = logging.getLogger(__name__)
@@ -117,6 +118,7 @@ class PaymentConsumer:
         self._assignor = CooperativeStickyAssignor()
         self._commit: Any = None
         self._commit_since_s = 0.0
+        self._patience = Patience(member.fetch_wait_ms)
         self._calls = calls
         with self._client_call():
             self._client = _Client(
@@ -150,6 +152,7 @@ class PaymentConsumer:
         """
         before = {window.topic_partition: window for window in self.windows.all()}
         self._let_resumed_partitions_in()
+        self._client.hold_back(self._patience.wait_ms(self._now()))
         with self._client_call():
             try:
                 polled = self._client.poll(timeout_ms=int(timeout_s * 1000))
@@ -159,6 +162,8 @@ class PaymentConsumer:
                 return []
         if not self.windows.is_current(self._life):
             raise BrokerAway("another consumer has taken this one's place")
+        if polled:
+            self._patience.came(self._now())
         found: list[tuple[Window, Record]] = []
         for partition, records in polled.items():
             window = self.windows.get(partition)
@@ -347,6 +352,10 @@ class _Client(KafkaConsumer):  # type: ignore[misc]  # the client has no types
             if network is not None:
                 network.close()
             raise
+
+    def hold_back(self, wait_ms: int) -> None:
+        """From the next fetch on the broker may hold an empty one back for so long."""
+        self._fetcher.config["fetch_max_wait_ms"] = wait_ms
 
     def _poll_once(self, timer: Any, max_records: int, update_offsets: bool = True) -> Any:  # noqa: FBT001, FBT002
         records = super()._poll_once(timer, max_records, update_offsets=update_offsets)
