@@ -30,6 +30,7 @@ from tests.support.waiting import wait_until
 
 COURSES = 6
 KAFKA_HEALED_S = 60.0
+SHARED_OUT_S = 90.0
 ROOT = Path(__file__).parents[2]
 
 
@@ -175,6 +176,18 @@ class Cluster:
             int(found)
             for found in re.findall(r'kafka_in_flight{partition="(\d+)"', self.get(number, "/metrics"))
         }
+
+    def wait_shared_out(self) -> None:
+        """Returns when every partition has one owner, and no node has two more than another."""
+        count = len(self.nodes)
+        fair = {self.partitions // count, -(-self.partitions // count)}
+
+        def shared() -> bool:
+            shares = [self.partitions_of(number) for number in self.nodes]
+            whole = sum(map(len, shares)) == len(set().union(*shares)) == self.partitions
+            return whole and {len(share) for share in shares} <= fair
+
+        wait_until(shared, SHARED_OUT_S, what="partitions are shared out")
 
     def stop_nodes(self) -> None:
         """Kill them all."""
