@@ -57,7 +57,7 @@ class Deps:
     session_key: bytes
     panels: Sequence[Page] = ()
     lease_s: float = 600.0
-    every_s: float = 1.0
+    every_s: float = 2.0
     viewers_max: int = 20
     wall: Callable[[], float] = time.time
 
@@ -69,7 +69,7 @@ class Dashboard:
         self._deps = deps
         self._env = environment()
         self.meter = Meter()
-        self.census = Census(deps.system)
+        self.census = Census(deps.system, self.meter.measured)
         self.pulse = Pulse(deps.system, self.meter, self.census, every_s=deps.every_s * 0.9)
         self.watch = Watch(deps.system)
         self.viewers = Viewers(seats=deps.viewers_max, lease_s=deps.lease_s, every_s=deps.every_s)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,13 +34,37 @@ class Count:
 
 
 class Census:
-    """Counts the actors of one system. Safe from any thread; a walk takes some microseconds for each actor."""
+    """Counts the actors of one system. Safe from any thread; a walk takes some microseconds for each actor.
 
-    def __init__(self, system: System) -> None:
+    Args:
+        charge: measures a walk that nobody waits for.
+    """
+
+    def __init__(
+        self, system: System, charge: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
         self._system = system
+        self._charge = charge
         self._lock = threading.Lock()
+        self._beginning = threading.Lock()
+        self._begun = False
         self._next_s = float("-inf")
         self._last = Count(Account(), Counter())
+
+    def latest(self) -> Count:
+        """The last count, without waiting; if that is old enough, a walk begins in a thread of its own."""
+        with self._beginning:
+            if self._system.now() >= self._next_s and not self._lock.locked() and not self._begun:
+                self._begun = True
+                threading.Thread(target=self._count_aside, name="census", daemon=True).start()
+        return self._last
+
+    def _count_aside(self) -> None:
+        try:
+            with self._charge():
+                self.count()
+        finally:
+            self._begun = False
 
     def count(self) -> Count:
         """The last count, or a new one when the last is old enough."""

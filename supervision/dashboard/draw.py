@@ -48,6 +48,13 @@ def line(
         slots: how many values the full width holds, so that a short series stays on the right; 0: as many as there are.
     """
     top = max(values, default=0.0)
+    if top <= 0 and len(values) > 2:
+        # A flat line is two points, and most are flat.
+        slots = max(slots, len(values))
+        start = width - width / (slots - 1) * (len(values) - 1)
+        return _framed(
+            f"{start:.1f},{height - 1:.1f} {width:.1f},{height - 1:.1f}", start, label, width, height
+        )
     count = max(slots, len(values), 2)
     step = width / (count - 1)
     start = width - step * (len(values) - 1) if values else 0.0
@@ -55,10 +62,14 @@ def line(
         f"{start + index * step:.1f},{height - 1 - (height - 2) * (value / top if top > 0 else 0.0):.1f}"
         for index, value in enumerate(values)
     ]
+    return _framed(" ".join(points) if len(points) > 1 else "", start, label, width, height)
+
+
+def _framed(points: str, start: float, label: str, width: int, height: int) -> Markup:
     body = ""
-    if len(points) > 1:
-        area = f"{start:.1f},{height} {' '.join(points)} {width},{height}"
-        body = f'<polygon class="area" points="{area}"/><polyline class="line" points="{" ".join(points)}"/>'
+    if points:
+        area = f"{start:.1f},{height} {points} {width},{height}"
+        body = f'<polygon class="area" points="{area}"/><polyline class="line" points="{points}"/>'
     return Markup(  # noqa: S704 - made of numbers and an escaped label
         f'<svg class="spark" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
         f'preserveAspectRatio="none" aria-label="{escape(label)}">{body}</svg>'

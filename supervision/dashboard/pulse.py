@@ -15,7 +15,7 @@ from supervision.system import System
 from supervision.vitals import Histogram
 
 KEPT: Final = 90
-"""Samples of a series; with one a second that is a minute and a half."""
+"""Samples of a series; with one every two seconds that is three minutes."""
 STALE_S: Final = 10.0
 """A series with a longer hole than this begins anew: nobody looked in between."""
 CHILDREN_MAX: Final = 40
@@ -123,7 +123,7 @@ class Pulse:
             ),
             dead_letters=system.dead_letters.total,
             parked=sum(times for (_, what), times in list(system.vitals.counts.items()) if what == "parked"),
-            conservation_error=self._census.count().error,
+            conservation_error=self._census.latest().error,
             classes=classes,
             turnover=self._turnover(root, span_s),
             cost=self._meter.cost(),

@@ -1,10 +1,31 @@
+import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from supervision.dashboard import Dashboard
 from tests.dashboard.stand import TOKEN, Tree, application, dashboard_over
+from tests.dashboard.visitor import FLAGS
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The Chromium that is there. Tests that use it are marked ``browser``.
+
+    Not for longer than a module: while Playwright runs, its thread can run no other loop.
+    """
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="left out: browser: Playwright is not installed"
+    )
+    found = next(
+        path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))
+    )
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=found, args=FLAGS)
+        yield launched
+        launched.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The pages as an operator sees them, in a real browser, with a picture of each in ``tests/artifacts``."""
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -17,43 +16,10 @@ from supervision import Backoff, ChildSpec, PoisonPolicy
 from supervision.dashboard import Page, environment
 from tests.dashboard.stand import STUDENT, TOKEN, Served, Tree, application, dashboard_over
 from tests.dashboard.test_rules import report
-from tests.house.source import ROOT
+from tests.dashboard.visitor import LOOKS, Visitor
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="left out: browser: Playwright is not installed"
-)
-
-PICTURES = ROOT / "tests" / "artifacts"
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-dev-shm-usage",
-]
-WAIT_MS = 60_000
-PAGES = {
-    "cluster": "/cluster",
-    "duplicates": "/duplicates",
-    "tree": "/tree?open=core/directory",
-    "actors": f"/actors?q={STUDENT}",
-    "actor-suspended": "/actor?path=core/ledger-1",
-    "actor-poisoned": f"/actor?path=core/directory/{STUDENT}",
-    "incidents": "/incidents",
-}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    found = next(
-        path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))
-    )
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=found, args=FLAGS)
-        yield launched
-        launched.close()
 
 
 class NoDoubles:
@@ -144,47 +110,26 @@ def own_stand(own_redis: Any) -> Iterator[Stand]:
         yield made
 
 
-class Visitor:
-    """Somebody with a browser. ``faults`` are errors of scripts and refusals of the policy."""
-
-    def __init__(self, browser: Any, stand: Stand, **context: Any) -> None:
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
-        self.context.set_default_timeout(WAIT_MS)
-        self.page = self.context.new_page()
-        self.faults: list[str] = []
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on(
-            "console",
-            lambda said: self.faults.append(said.text) if "Content Security Policy" in said.text else None,
-        )
-        self.home = stand.served.url + "/supervision"
-
-    def sign_in(self) -> None:
-        self.page.goto(f"{self.home}#token={TOKEN}")
-        self.live()
-
-    def live(self) -> None:
-        self.page.wait_for_selector("#status[data-state=live]")
-
-    def open(self, path: str) -> None:
-        self.page.goto(self.home + path)
-        self.live()
-
-    def picture(self, name: str) -> None:
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
-
-    def overflows(self) -> bool:
-        script = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-        return bool(self.page.evaluate(script))
-
-
 @pytest.fixture
 def visitor(browser: Any, stand: Stand) -> Iterator[Visitor]:
-    made = Visitor(browser, stand)
-    yield made
-    made.context.close()
-    assert made.faults == []
+    with Visitor(browser, stand.served.url, TOKEN) as made:
+        yield made
+
+
+def test_a_forgotten_tab_pauses_when_its_lease_ends_and_costs_nothing_from_then_on(
+    browser: Any, shared: Stand
+) -> None:
+    dashboard = dashboard_over(shared.tree, lease_s=1.5)
+    with Served(application(dashboard)) as served, Visitor(browser, served.url, TOKEN) as visitor:
+        visitor.sign_in()
+        visitor.page.wait_for_selector("#status[data-state=stopped]")
+        assert dashboard.viewers.taken == 0
+        spent_s = dashboard.meter.total_s
+        visitor.page.wait_for_timeout(1_000)
+        assert dashboard.meter.total_s == spent_s
+        visitor.page.get_by_role("button", name="Paused, look again").click()
+        visitor.live()
+        assert dashboard.meter.total_s > spent_s
 
 
 def test_the_token_becomes_a_session_and_leaves_the_address(visitor: Visitor) -> None:
@@ -204,26 +149,16 @@ def test_the_token_becomes_a_session_and_leaves_the_address(visitor: Visitor) ->
     assert visitor.page.evaluate("document.cookie") == "", "no script can read the cookie"
 
 
-@pytest.mark.parametrize(
-    ("look", "context"),
-    [
-        ("light", {}),
-        ("dark", {"color_scheme": "dark"}),
-        ("phone", {"viewport": {"width": 390, "height": 800}, "has_touch": True}),
-    ],
-)
-def test_every_page_in_trouble(browser: Any, stand: Stand, look: str, context: dict[str, Any]) -> None:
-    visitor = Visitor(browser, stand, **context)
+def test_a_poisoned_actor_shows_its_troubles(visitor: Visitor) -> None:
     visitor.sign_in()
-    for name, path in PAGES.items():
-        if look == "dark" and name not in {"cluster", "tree", "actor-poisoned"}:
-            continue
-        visitor.open(path)
-        visitor.picture(f"{name}-{look}")
-        assert not visitor.overflows(), name
-        assert visitor.page.locator("h1").count() == 1, name
-    visitor.context.close()
-    assert visitor.faults == []
+    visitor.open(f"/actor?path=core/directory/{STUDENT}")
+    visitor.page.locator("summary", has_text="Traceback").first.click()
+    assert "a bug, said the message" in visitor.page.locator("pre").first.inner_text()
+    for look in LOOKS:
+        visitor.take_on(look)
+        visitor.picture(f"actor-poisoned-{look}")
+        assert visitor.barriers() == []
+        assert not visitor.overflows()
 
 
 def test_trouble_is_said_in_words(visitor: Visitor) -> None:
@@ -249,8 +184,12 @@ def test_students_open_when_asked_and_stay_open(visitor: Visitor) -> None:
     visitor.open("/tree")
     assert visitor.page.get_by_text(STUDENT).count() == 0
     visitor.page.locator("summary").first.click()
+    visitor.page.locator("summary", has_text="in partition 0").click()
     visitor.page.get_by_role("link", name=STUDENT).wait_for()
-    assert "open=core%2Fdirectory" in visitor.page.url
+    assert "open=core%2Fdirectory%2Ccore%2Fdirectory%23partition+0" in visitor.page.url
+    visitor.page.reload()
+    visitor.live()
+    visitor.page.get_by_role("link", name=STUDENT).wait_for()
 
 
 def test_an_action_asks_once_and_shows_what_it_did(own_stand: Stand, visitor: Visitor) -> None:

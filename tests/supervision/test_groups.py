@@ -2,8 +2,8 @@
 
 import pytest
 
-from supervision import Actor, PoisonPolicy, Router, System
-from supervision.groups import COUNT_EVERY_S, Groups
+from supervision import Actor, PoisonPolicy, Router
+from supervision.groups import ALL_EVERY_S, PIECE, SAMPLE_EVERY_S, Groups
 from supervision.roster import VirtualCell
 from tests.support.waiting import wait_until
 
@@ -101,29 +101,43 @@ def test_a_key_that_the_rule_cannot_read_hides_no_other(system):
     }
 
 
-def test_one_look_asks_within_its_budget_and_the_numbers_are_shares_until_all_are_asked():
-    """Each asking costs a millisecond of the processor here, so one look comes as far as one piece."""
-    now, spent = [0.0], [0.0]
+class Many:
+    """A thousand actors in two groups of one size; each asking costs a millisecond of the processor."""
 
-    def group_of(key):
-        spent[0] += 0.001
-        return f"shard {int(key) % 2}"
+    def __init__(self, system, **options):
+        self.now, self.spent = [0.0], [0.0]
 
-    with System("many") as system:
-        router = Router(lambda _: Kept(), group_of=group_of)
-        system.start_child(None, router.spec())
+        def group_of(key):
+            self.spent[0] += 0.001
+            return f"shard {int(key) % 2}"
+
+        self.router = Router(lambda _: Kept(), group_of=group_of)
+        system.start_child(None, self.router.spec())
         for number in range(1000):
-            router.tell(str(number), "x")
-        groups = Groups(router.roster, lambda: now[0], lambda: spent[0])
-        first = groups.look([])
-        assert spent[0] == pytest.approx(0.256), "one piece"
-        assert [(group["active"], group["about"]) for group in first] == [(500, True), (500, True)]
-        for _ in range(4):
-            now[0] += COUNT_EVERY_S
-            groups.look([])
-        last = groups.look([])
-        assert spent[0] == pytest.approx(1.0), "each was asked once"
-        assert [(group["active"], group["about"]) for group in last] == [(500, False), (500, False)]
+            self.router.tell(str(number), "x")
+        self.groups = Groups(self.router.roster, lambda: self.now[0], lambda: self.spent[0], **options)
+
+    def look(self):
+        return [(group["active"], group["about"]) for group in self.groups.look([])]
+
+
+def test_one_look_asks_within_its_budget_and_the_numbers_are_shares_until_all_are_asked(system):
+    many = Many(system)
+    assert many.look() == [(500, True), (500, True)]
+    assert many.spent[0] == pytest.approx(PIECE / 1000), "one piece"
+    while many.look() != [(500, False), (500, False)]:
+        assert many.spent[0] < 1.0
+    assert many.spent[0] == pytest.approx(1.0), "each was asked once"
+
+
+def test_of_many_only_a_sample_is_asked_and_other_ones_each_time(system):
+    many = Many(system, sample_max=100)
+    for draw in range(1, 4):
+        assert many.look()[0][1], "about"
+        assert many.spent[0] == pytest.approx(0.1 * draw)
+        many.look()
+        assert many.spent[0] == pytest.approx(0.1 * draw), "not again before it is time"
+        many.now[0] += SAMPLE_EVERY_S
 
 
 def test_an_actor_that_came_since_is_asked_with_the_next_count(system):
@@ -134,9 +148,7 @@ def test_an_actor_that_came_since_is_asked_with_the_next_count(system):
     router.tell("1", "x")
     groups.look([])
     router.tell("2", "x")
-    now[0] += 60.0
-    groups.look([])
-    now[0] += 60.0
+    now[0] += ALL_EVERY_S
     found = groups.look([])
     assert {group["name"]: group["active"] for group in found} == {"shard 1": 1, "shard 2": 1}
 
