@@ -85,15 +85,17 @@ class WorkMetrics:
         # A labelled metric looks its child up under a lock each time; these sets of labels are small and fixed.
         self._message = cache(self._messages.labels)
         self._published_as = cache(self._publish.labels)
+        self._absorbed_by = cache(self._duplicates.labels)
+        self._committed_via = cache(self._payment_to_commit.labels)
 
     def settled(self, deliver: Deliver, settled: Settled, seconds: float) -> None:
         """One payment event has its answer, ``seconds`` after it came in."""
         kind = str(type(deliver.event).__struct_config__.tag)
         self._message(deliver.via, kind, settled.outcome.value).inc()
         if settled.absorbed_by is not None:
-            self._duplicates.labels(settled.absorbed_by).inc()
+            self._absorbed_by(settled.absorbed_by).inc()
         if settled.absorbed_by != "mailbox" and not settled.retryable:
-            self._payment_to_commit.labels(deliver.via).observe(seconds)
+            self._committed_via(deliver.via).observe(seconds)
 
     def parked(self, park: Park) -> None:
         """One message was parked."""

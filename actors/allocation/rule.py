@@ -7,7 +7,6 @@ and nobody passes a waiting list: where others wait for a course, a newcomer joi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from uuid import UUID
 
 import msgspec
 
@@ -15,27 +14,30 @@ from actors.protocol import ids
 
 
 class Request(msgspec.Struct, frozen=True):
-    """An allocation without trainer. ``turn`` counts what has been told about it so far."""
+    """An allocation without trainer. ``turn`` counts what has been told about it so far.
 
-    purchase_id: UUID
-    allocation_id: UUID
-    student_id: UUID
-    course_id: UUID
+    Ids are lower-case text everywhere here: to hash and compare UUID objects was a third of the rule's time.
+    """
+
+    purchase_id: str
+    allocation_id: str
+    student_id: str
+    course_id: str
     payment_id: str
     tier: int
     waiting: bool
     turn: int
-    own_trainer_id: UUID | None
+    own_trainer_id: str | None
 
 
 class Trainer(msgspec.Struct, frozen=True):
     """A trainer's room: ``load`` of ``capacity`` places are taken. ``courses`` are those in question."""
 
-    trainer_id: UUID
+    trainer_id: str
     name: str
     capacity: int
     load: int
-    courses: list[UUID]
+    courses: list[str]
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -43,15 +45,15 @@ class Opened(msgspec.Struct, frozen=True):
 
     requests: list[Request]
     trainers: list[Trainer]
-    waiting: dict[UUID, int]
+    waiting: dict[str, int]
 
 
 class Decision(msgspec.Struct, frozen=True):
     """A trainer for an allocation, or none: the waitlist. ``ord`` keeps a student's decisions in order."""
 
     ord: int
-    allocation_id: UUID
-    trainer_id: UUID | None
+    allocation_id: str
+    trainer_id: str | None
     turn: int
     event_id: str
 
@@ -60,11 +62,11 @@ def decide(opened: Opened) -> list[Decision]:
     """A decision for every request that has one now; who waits already and still finds no room gets none."""
     room = {t.trainer_id: t.capacity - t.load for t in opened.trainers}
     load = {t.trainer_id: t.load for t in opened.trainers}
-    eligible: dict[UUID, list[UUID]] = {}
+    eligible: dict[str, list[str]] = {}
     for trainer in opened.trainers:
         for course in trainer.courses:
             eligible.setdefault(course, []).append(trainer.trainer_id)
-    queued: dict[UUID, bool] = {}
+    queued: dict[str, bool] = {}
     decisions: list[Decision] = []
     for request in sorted(opened.requests, key=lambda r: not r.waiting):
         chosen = None
@@ -82,17 +84,17 @@ def decide(opened: Opened) -> list[Decision]:
             load[chosen] += 1
         turn = request.turn + 1
         event = "ALLOCATION_WAITLISTED" if chosen is None else "COURSE_ACCESS_GRANTED"
-        event_id = ids.event_id(str(request.purchase_id), event, str(turn))
+        event_id = ids.event_id(request.purchase_id, event, str(turn))
         decisions.append(Decision(len(decisions), request.allocation_id, chosen, turn, event_id))
     return decisions
 
 
 def _choose(
     request: Request,
-    eligible: Mapping[UUID, Sequence[UUID]],
-    room: Mapping[UUID, int],
-    load: Mapping[UUID, int],
-) -> UUID | None:
+    eligible: Mapping[str, Sequence[str]],
+    room: Mapping[str, int],
+    load: Mapping[str, int],
+) -> str | None:
     candidates = eligible.get(request.course_id, ())
     own = request.own_trainer_id
     if own is not None and own in candidates and room[own] > 0:

@@ -6,6 +6,7 @@ It is a pure function of the event's row and the epoch, so that a replay from th
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -30,8 +31,12 @@ class LoggedEvent(msgspec.Struct, frozen=True, array_like=True):
 _encode = msgspec.json.Encoder().encode
 
 
+@lru_cache(maxsize=1_024)
 def moment(at: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds, the form of every time that we send."""
+    """RFC 3339 in UTC with milliseconds, the form of every time that we send.
+
+    Kept for a while, since the events of a commit share their time, and each is written for Redis and for Kafka.
+    """
     text = at.astimezone(UTC).isoformat(timespec="milliseconds")
     return text[:-6] + "Z"
 

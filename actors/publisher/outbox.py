@@ -15,11 +15,19 @@ HEADER_BYTES = 500
 """Of one event: key, CloudEvents headers and the record's own, at most."""
 
 
-class OutboxRow(msgspec.Struct, frozen=True):
+class OutboxRow(msgspec.Struct, frozen=True, array_like=True):
     """A row that Kafka has not acknowledged, with its event."""
 
     id: int
     event: LoggedEvent
+
+
+_decode = msgspec.json.Decoder(list[OutboxRow]).decode
+
+
+def decode(text: str) -> list[OutboxRow]:
+    """Read the rows of ``kc.claim_outbox``: one text costs a third of nine columns a row."""
+    return _decode(text)
 
 
 def acknowledged(rows: Sequence[OutboxRow], arrived: Sequence[bool]) -> list[int]:

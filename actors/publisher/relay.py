@@ -17,11 +17,10 @@ import msgspec
 from actors.failpoint import reach
 from actors.protocol.envelope import LoggedEvent
 from actors.publisher.announcer import Measure
-from actors.publisher.outbox import OutboxRow, acknowledged, fitting, late
+from actors.publisher.outbox import OutboxRow, acknowledged, decode, fitting, late
 from actors.publisher.producer import BrokerAway, Producer
 from actors.store.connection import Connection
 from actors.store.errors import StoreError
-from actors.store.rows import logged_event
 from supervision import Actor, ActorDeadError, ActorRef, DependencyUnavailable
 
 logger = logging.getLogger(__name__)
@@ -146,17 +145,22 @@ class Relay(Actor):
         if self._prepared != self._connection.generation or not self._prepared:
             self._connection.rows("relay_session", {"idle_ms": int(self._limits.asleep_s * 1000)})
             self._prepared = self._connection.generation
-        shards = [row[0] for row in self._connection.rows("relay_claim", {"space": ADVISORY_SPACE})]
+        try:
+            wanted = {"space": ADVISORY_SPACE, "most": self._limits.round_max}
+            ((shards, text),) = self._connection.rows("relay_claim", wanted)
+        except StoreError:
+            # locks that it may have taken go with the session
+            self._connection.close()
+            raise
         if not shards:
             return False
         reach("relay.claimed")
         try:
-            return self._relay(shards)
+            return self._relay(decode(text))
         finally:
             self._release(shards)
 
-    def _relay(self, shards: list[int]) -> bool:
-        rows = [_row(r) for r in self._connection.rows("relay_rows", (shards, self._limits.round_max))]
+    def _relay(self, rows: list[OutboxRow]) -> bool:
         overdue = late(rows, self.context.clock.now(), LATE_AFTER, self._known)
         if overdue:
             self._announce([row.event for row in overdue])
@@ -208,7 +212,3 @@ class Relay(Actor):
     def _close(self) -> None:
         self._drop_producer()
         self._connection.close()
-
-
-def _row(row: tuple[Any, ...]) -> OutboxRow:
-    return OutboxRow(row[0], logged_event(row[1:]))
