@@ -68,7 +68,7 @@ def test_a_node_that_dies_at_a_fail_point_leaves_nothing_undone(cluster, sent, p
         cluster.act(Act(0.0, "freeze node", 0, False))
     feed(cluster, sent)
     try:
-        wait_until(lambda: cluster.nodes[0].exit_code is not None, 60, what=f"{point} is reached")
+        wait_until(lambda: cluster.nodes[0].exit_code is not None, 120, what=f"{point} is reached")
     except AssertionError as error:
         state = cluster.get(0, "/readyz"), cluster.partitions_of(0)
         raise AssertionError(f"{error}: {state}\n{cluster.log(0).read_text()[-6000:]}") from error
