@@ -12,27 +12,52 @@ from actors.store.connection import Connection
 from tests.node.conftest import house  # noqa: F401 - a fixture for the tests here
 
 COURSE, EMPTY_COURSE = uuid.uuid4(), uuid.uuid4()
-TRAINERS = [uuid.uuid4(), uuid.uuid4()]
 PAID_AT = datetime(2026, 11, 1, 9, 30, tzinfo=UTC)
 ACTION = Action("ravi", "test", {})
 OLD = timedelta(minutes=10)
 
 
 class World:
-    """The students by what they came to, and their payments."""
+    """The students by what they came to, and their payments; one provider, two trainers and two courses of its own."""
 
-    def __init__(self, hand, database):
-        self.hand, self.database = hand, database
+    def __init__(self, hand, database, provider="kc", courses=None):
+        self.hand, self.database, self.provider = hand, database, provider
         self.events = hand.announced
-        self.plain, self.waiting, self.refunded = (uuid.uuid4() for _ in range(3))
+        self.plain, self.waiting, self.refunded, self.stranger = (uuid.uuid4() for _ in range(4))
+        self.course: uuid.UUID
+        self.empty_course: uuid.UUID
+        self.course, self.empty_course = courses or (uuid.uuid4(), uuid.uuid4())
+        self.trainers = [uuid.uuid4(), uuid.uuid4()]
         self.purchases = {}
 
-    def pay(self, student, payment_id, *, course=COURSE, order=None, amount=1000):
+    def open(self):
+        """The catalogue: nobody teaches the second course."""
+        for course, title in ((self.course, "Algebra"), (self.empty_course, "Greek")):
+            self.database.execute("insert into course values (%s, %s)", (course, title))
+        for number, trainer in enumerate(self.trainers):
+            self.database.execute(
+                "insert into trainer (trainer_id, name, capacity) values (%s, %s, 5)", (trainer, f"T{number}")
+            )
+            self.database.execute("insert into trainer_course values (%s, %s)", (trainer, self.course))
+
+    def fill(self):
+        """Everybody has bought, and some was given back."""
+        self.open()
+        self.pay(self.plain, "p1")
+        self.pay(self.plain, "p2")
+        self.pay(self.waiting, "p3", course=self.empty_course)
+        self.pay(self.refunded, "p4")
+        self.refund(self.refunded, "p4", 1000)
+        self.pay(self.refunded, "p5")
+        self.refund(self.refunded, "p5", 300)
+
+    def pay(self, student, payment_id, *, course=None, order=None, amount=1000):
         event = PaymentSucceeded(
             event_id=f"e-{payment_id}",
+            provider=self.provider,
             payment_id=payment_id,
             student_id=student,
-            course_id=course,
+            course_id=course or self.course,
             tier=4,
             amount=amount,
             currency="INR",
@@ -50,6 +75,7 @@ class World:
         refund_id = f"r-{payment_id}"
         event = PaymentRefunded(
             event_id=f"e-{refund_id}",
+            provider=self.provider,
             payment_id=payment_id,
             refund_id=refund_id,
             student_id=student,
@@ -106,25 +132,8 @@ def hand(connection):
 
 
 @pytest.fixture
-def catalogue(database):
-    for course, title in ((COURSE, "Algebra"), (EMPTY_COURSE, "Greek")):
-        database.execute("insert into course values (%s, %s)", (course, title))
-    for number, trainer in enumerate(TRAINERS):
-        database.execute(
-            "insert into trainer (trainer_id, name, capacity) values (%s, %s, 5)", (trainer, f"T{number}")
-        )
-        database.execute("insert into trainer_course values (%s, %s)", (trainer, COURSE))
-
-
-@pytest.fixture
-def world(hand, database, catalogue):
-    made = World(hand, database)
-    made.pay(made.plain, "p1")
-    made.pay(made.plain, "p2")
-    made.pay(made.waiting, "p3", course=EMPTY_COURSE)
-    made.pay(made.refunded, "p4")
-    made.refund(made.refunded, "p4", 1000)
-    made.pay(made.refunded, "p5")
-    made.refund(made.refunded, "p5", 300)
+def world(hand, database):
+    made = World(hand, database, courses=(COURSE, EMPTY_COURSE))
+    made.fill()
     made.age()
     return made

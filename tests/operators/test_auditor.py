@@ -7,7 +7,7 @@ from actors.audit.checks import AuditLimits
 from actors.reconciler.retention import RetentionLimits
 from actors.store.connection import Connection
 from supervision import ChildSpec, System
-from tests.operators.test_audit import break_a14, mark
+from tests.operators.breaking import break_a14, mark
 from tests.support.waiting import wait_until
 
 

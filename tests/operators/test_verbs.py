@@ -7,8 +7,9 @@ import pytest
 import redis
 
 from kcactors.cli import run
+from tests.operators.breaking import break_a1, break_a2, break_a3, mark, park, payment
 from tests.operators.conftest import COURSE, EMPTY_COURSE, PAID_AT
-from tests.operators.test_audit import break_a1, break_a2, break_a3, everything, mark, park, payment
+from tests.operators.test_audit import everything
 from tests.support.waiting import wait_until
 
 
