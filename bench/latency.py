@@ -26,9 +26,10 @@ from bench.shop import Shop
 from bench.worker import JWT_SECRET, WEBHOOK_SECRET, ground, node_on, rival_on
 from kcactors.embedded import Services
 from kcactors.load.arrivals import LOOK_EVERY_S, Arrivals
+from kcactors.load.chart import Scale, Series, lines
 from kcactors.load.feeder import Feeder, Sent
 from kcactors.load.librdkafka import PaymentTopic
-from kcactors.load.pace import Speed, latency
+from kcactors.load.pace import Speed, curve, latency
 from kcactors.load.plan import Shape, Via, deliveries, payments, students
 from kcactors.load.watchers import Watchers
 from kcactors.settings import Auth
@@ -38,9 +39,30 @@ GROUP = "latency"
 KNOWS_QUICK = True
 RATE_PER_S, STUDENTS = 200.0, 200
 ARRIVE_S = 30.0
+HALF = "half of its maximum"
+ALONE = "Kafka alone: record to reader"
 AUTH = Auth(jwt_secret=JWT_SECRET)
-Found = dict[str, list[float]]
-"""What was measured, by its name: a value for each run, in milliseconds or payments a second."""
+
+
+class Found:
+    """What was measured, by its name: a value for each run in milliseconds or payments a second, and every latency."""
+
+    def __init__(self) -> None:
+        self.runs: defaultdict[str, list[float]] = defaultdict(list)
+        self.seconds: defaultdict[str, list[float]] = defaultdict(list)
+
+    def keep(self, name: str, seconds: Sequence[float]) -> None:
+        """The latencies of one run."""
+        if seconds:
+            summed = latency(seconds)
+            self.runs[f"{name}, p50"].append(summed.p50)
+            self.runs[f"{name}, p99"].append(summed.p99)
+            self.seconds[name] += seconds
+
+    def row(self, name: str, unit: str = "ms", baseline: Row | None = None) -> Row:
+        """The figure; with the 99th percentile goes the whole curve of all runs."""
+        whole = curve(self.seconds[name.removesuffix(", p99")]) if name.endswith(", p99") else None
+        return figure(GROUP, name, self.runs[name], unit, baseline, curve=whole)
 
 
 class Course:
@@ -131,11 +153,8 @@ def _token(student: str) -> str:
 
 
 def keep(found: Found, name: str, speed: Speed) -> None:
-    for what, seconds in (("commit", speed.commit), ("open WebSocket", speed.screen)):
-        if seconds:
-            summed = latency(seconds)
-            found[f"{name} to {what}, p50"].append(summed.p50)
-            found[f"{name} to {what}, p99"].append(summed.p99)
+    found.keep(f"{name} to commit", speed.commit)
+    found.keep(f"{name} to open WebSocket", speed.screen)
 
 
 def ours(services: Services, shop: Shop, via: Via, runs: int, seconds: float, found: Found) -> None:
@@ -145,15 +164,15 @@ def ours(services: Services, shop: Shop, via: Via, runs: int, seconds: float, fo
         for run in range(runs):
             speed, _, behind = course.run(RATE_PER_S, int(RATE_PER_S * seconds / 2))
             keep(found, f"{via}", speed)
-            found[f"{via}: how late the feeder itself was, p99"].append(latency(behind).p99)
+            found.runs[f"{via}: how late the feeder itself was, p99"].append(latency(behind).p99)
             _tell(f"{via}, {RATE_PER_S:.0f}/s, run {run + 1}", speed)
         for run in range(runs):
             _, most, _ = course.run(None, 2_000)
-            found[f"{via}: at full speed"].append(most)
+            found.runs[f"{via}: at full speed"].append(most)
             speed, _, _ = course.run(
                 most, int(most * seconds / 2)
             )  # a delivery and its duplicate: half the payments
-            keep(found, f"{via} at half of its maximum", speed)
+            keep(found, f"{via}, {HALF}", speed)
             _tell(f"{via}, half of {most:.0f} payments/s, run {run + 1}", speed)
 
 
@@ -181,10 +200,8 @@ def alone(services: Services, shop: Shop, runs: int, seconds: float, found: Foun
             deadline_s = time.perf_counter() + ARRIVE_S
             while len(rival.said) - before < len(plan) and time.perf_counter() < deadline_s:
                 time.sleep(0.05)
-            summed = latency([float(text) / 1000 for text in rival.said[before:]])
             if run:  # the first one warms up
-                found["Kafka alone: record to reader, p50"].append(summed.p50)
-                found["Kafka alone: record to reader, p99"].append(summed.p99)
+                found.keep(ALONE, [float(text) / 1000 for text in rival.said[before:]])
 
 
 async def _feed(topic: PaymentTopic, plan: Sequence[Any]) -> None:
@@ -200,27 +217,53 @@ def rows(found: Found) -> list[Row]:
     made: list[Row] = []
     for via in Via:
         for share in ("p50", "p99"):
-            by_hand = figure(
-                GROUP, f"{via} by hand to commit, {share}", found[f"{via} by hand to commit, {share}"], "ms"
-            )
-            mine = found[f"{via} to commit, {share}"]
-            made += [by_hand, figure(GROUP, f"{via} to commit, {share}", mine, "ms", by_hand)]
+            by_hand = found.row(f"{via} by hand to commit, {share}")
+            made += [by_hand, found.row(f"{via} to commit, {share}", baseline=by_hand)]
             if via is Via.KAFKA:
-                wait = figure(GROUP, name := f"Kafka alone: record to reader, {share}", found[name], "ms")
-                less = [max(0.0, value - wait["value"]) for value in mine]
-                made += [
-                    wait,
-                    figure(GROUP, f"kafka to commit without Kafka's own part, {share}", less, "ms", by_hand),
+                alone_too = found.row(f"{ALONE}, {share}")
+                less = [
+                    max(0.0, value - alone_too["value"]) for value in found.runs[f"{via} to commit, {share}"]
                 ]
-            screen = f"{via} to open WebSocket, {share}"
-            made.append(figure(GROUP, screen, found[screen], "ms"))
-            for what in ("commit", "open WebSocket"):
-                half = f"{via} at half of its maximum to {what}, {share}"
-                made.append(figure(GROUP, half, found[half], "ms"))
-        late = f"{via}: how late the feeder itself was, p99"
-        made.append(figure(GROUP, late, found[late], "ms"))
-        made.append(figure(GROUP, f"{via}: at full speed", found[f"{via}: at full speed"], "payments/s"))
+                name = f"{via} to commit without Kafka's own part, {share}"
+                made += [alone_too, figure(GROUP, name, less, "ms", by_hand)]
+            made.append(found.row(f"{via} to open WebSocket, {share}"))
+            made += [found.row(f"{via}, {HALF} to {what}, {share}") for what in ("commit", "open WebSocket")]
+        made.append(found.row(f"{via}: how late the feeder itself was, p99"))
+        made.append(found.row(f"{via}: at full speed", "payments/s"))
     return made
+
+
+def plots(made: Sequence[Row]) -> dict[str, str]:
+    """All percentiles, for each way at each pace."""
+    curves = {row["name"].removesuffix(", p99"): row["curve"] for row in made if row.get("curve")}
+    drawn = {}
+    for via in Via:
+        chosen = [
+            name for name in (f"{via} by hand to commit", ALONE if via is Via.KAFKA else "") if name in curves
+        ]
+        for file, pace, start in (
+            ("200", "at 200 deliveries/s", via),
+            ("half", f"at {HALF}", f"{via}, {HALF}"),
+        ):
+            names = [f"{start} to commit", f"{start} to open WebSocket", *(chosen if file == "200" else [])]
+            series = [
+                Series(
+                    name.removeprefix(f"{start} ").removeprefix(f"{via} "),
+                    curves[name],
+                    dashed=name in chosen,
+                )
+                for name in names
+                if name in curves
+            ]
+            drawn[f"latency-{via}-{file}.svg"] = lines(
+                f"Payments by {via} {pace}: latency by percentile",
+                series,
+                x="share of payments that were at least as quick",
+                y="milliseconds",
+                x_scale=Scale.NINES,
+                y_scale=Scale.LOG,
+            )
+    return drawn
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
@@ -228,7 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     parser.add_argument("--quick", action="store_true", help="one run of 4 s instead of three of 8 s")
     quick = parser.parse_args(arguments).quick
     runs, seconds = (1, 4.0) if quick else (3, 8.0)
-    found: Found = defaultdict(list)
+    found = Found()
     for via in Via:
         shop = Shop()
         with ground(shop) as services:

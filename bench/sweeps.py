@@ -240,10 +240,11 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     parser.add_argument(
         "--quick", action="store_true", help="without the millions, one run in place of three"
     )
+    parser.add_argument("--runs", type=int, help="of each point; 3, or 1 with --quick")
     parser.add_argument("--only", action="append", help="students, purchases, duplicates, hot or memory")
     parser.add_argument("--fresh", action="store_true", help="forget the points of earlier runs")
     options = parser.parse_args(arguments)
-    runs = 1 if options.quick else 3
+    runs = options.runs or (1 if options.quick else 3)
     kept: dict[str, list[Point]] = {}
     if POINTS.exists() and not options.fresh:
         kept = json.loads(POINTS.read_text())
@@ -274,4 +275,7 @@ def _tell(text: str) -> None:
 if __name__ == "__main__":
     from bench.figures import table
 
-    print(table(main()))
+    made = main()
+    for file, drawing in plots(made).items():
+        POINTS.with_name(file).write_text(drawing)
+    print(table(made))

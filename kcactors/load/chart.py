@@ -18,6 +18,7 @@ _HEIGHT: Final = 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 20, 58, 46
 _BAR, _GAP = 18, 10
 _LABEL_PX: Final = 6.7
+_LABELS_MAX: Final = 420.0
 _COLOURS: Final = 6
 
 STYLE: Final = """
@@ -92,14 +93,15 @@ def lines(
 def bars(title: str, rows: Sequence[Bar], *, unit: str) -> str:
     """Bars from the left, one below the other, with their values written beside them."""
     widest = max((len(row.name) for row in rows), default=0)
-    left = min(330.0, 24 + widest * _LABEL_PX)
+    left = min(_LABELS_MAX, 24 + widest * _LABEL_PX)
+    fits = int((_LABELS_MAX - 24) / _LABEL_PX)
     room = WIDTH - left - 20 - 12 - max((len(row.text) for row in rows), default=0) * _LABEL_PX
     scale = axis(Scale.LINEAR, [value for row in rows for value in (row.value, row.high or 0.0)])
     parts = [_text(20, 26, title, css="title"), _text(20, 44, unit)]
     for number, row in enumerate(rows):
         top = 60 + number * (_BAR + _GAP)
         middle, length = top + _BAR / 2, max(1.5, scale.at(row.value) * room)
-        parts.append(_text(left - 8, middle + 4, row.name, "end"))
+        parts.append(_text(left - 8, middle + 4, _cut(row.name, fits), "end"))
         parts.append(
             f'<rect class="f{row.colour % _COLOURS}" x="{left:.1f}" y="{top}" width="{length:.1f}" '
             f'height="{_BAR}" rx="2"/>'
@@ -112,6 +114,10 @@ def bars(title: str, rows: Sequence[Bar], *, unit: str) -> str:
             )
         parts.append(_text(left + end + 8, middle + 4, row.text, css="value"))
     return _svg(title, 60 + len(rows) * (_BAR + _GAP) + 10, parts)
+
+
+def _cut(text: str, fits: int) -> str:
+    return text if len(text) <= fits else text[: fits - 1] + "…"
 
 
 def _frame(title: str, across: Axis, up: Axis, x: str, y: str) -> list[str]:
