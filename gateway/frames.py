@@ -92,6 +92,16 @@ class Connected(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type
     to: int | None = None
 
 
+class StreamConnected(msgspec.Struct, frozen=True, tag_field="type", tag="connected"):
+    """The first event of a server-sent stream: :class:`Connected` without what only a WebSocket has."""
+
+    epoch: Epoch
+    head: Seq
+    resume: str
+    ping: float
+    exp_in: int
+
+
 class CaughtUpFrame(msgspec.Struct, frozen=True, tag_field="type", tag="caught-up"):
     """Everything up to ``seq`` has been sent; from here on it is live."""
 
@@ -185,7 +195,7 @@ def read_frame(text: str) -> ClientFrame:
         raise BadFrame("nested too deeply") from error
 
 
-def write_frame(frame: ServerFrame) -> str:
+def write_frame(frame: ServerFrame | StreamConnected) -> str:
     """The text of a server's frame."""
     return _encoder.encode(frame).decode()
 

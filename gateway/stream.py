@@ -19,7 +19,7 @@ from gateway.access import reader_of
 from gateway.closing import Close
 from gateway.door import Door
 from gateway.feed import CaughtUp, Event, Feed, Item, Opened
-from gateway.frames import CaughtUpFrame, GoingAway, Ping, ResetFrame, Status, write_frame
+from gateway.frames import CaughtUpFrame, GoingAway, Ping, ResetFrame, Status, StreamConnected, write_frame
 from gateway.ports import READ_TROUBLE
 from gateway.problem import Problem, unavailable
 from gateway.resume import SEQ_MAX, Position
@@ -119,10 +119,14 @@ class StreamReader:
             return _named(write_frame(CaughtUpFrame(item.seq)), "caught-up")
         if isinstance(item, Opened):
             self._door.metrics.resumed(item.resume)
-            body = (
-                f'{{"type":"connected","epoch":"{item.epoch}","head":{item.head},"resume":"{item.resume}"}}'
+            frame = StreamConnected(
+                epoch=item.epoch,
+                head=item.head,
+                resume=item.resume,
+                ping=self._door.limits.ping_s,
+                exp_in=max(0, int(self._expires_at - self._door.wall())),
             )
-            return _named(body, "connected")
+            return _named(write_frame(frame), "connected")
         self._door.metrics.reset(item.reason)
         frame = write_frame(ResetFrame(item.epoch, item.head, item.reason, Raw(item.snapshot)))
         return f"id: {item.epoch}:{item.as_of_seq}\ndata: {frame}\n\n"

@@ -70,13 +70,19 @@ export interface RealtimeOptions {
   getToken(options: { force: boolean }): Promise<string>;
   /** Reads the learning view on a first visit; without it the stream begins at the head. */
   getSnapshot?(): Promise<Learning>;
-  /** Keeps the cursors of several students apart. */
+  /** Keeps the cursors of several students apart, and is needed for `sse`. */
   student?: string;
+  /**
+   * Default both: server-sent events take over where two WebSockets in a row never opened, and WebSockets are tried
+   * again when that stream ends. Over `sse` nothing is acknowledged.
+   */
+  transports?: Array<"ws" | "sse">;
   /** Shown in the server's log. */
   name?: string;
   /** Default: localStorage, or memory where that is refused. */
   cursorStore?: CursorStore;
   WebSocket?: typeof WebSocket;
+  fetch?: typeof fetch;
   random?: () => number;
   now?: () => number;
   setTimeout?: (work: () => void, ms: number) => unknown;

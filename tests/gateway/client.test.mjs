@@ -63,6 +63,7 @@ class Stage {
       now: () => this.timers.now,
       setTimeout: (work, ms) => this.timers.set(work, ms),
       clearTimeout: (id) => this.timers.clear(id),
+      ...script.options,
     });
     this.rt.on("business-event", (event) => { this.seqs.push(event.seq); });
     this.rt.on("state", (state) => this.states.push(state));
@@ -280,6 +281,102 @@ test("the cursor store survives broken storage and broken content", () => {
   assert.deepEqual(denied.load(), { epoch: "e1", seq: 4 });
   denied.clear();
   assert.equal(denied.load(), null);
+});
+
+// Server-sent events, where no WebSocket comes through
+
+class Streams {
+  constructor() { this.asked = []; this.answers = []; }
+  fetch = async (url, { headers, signal }) => {
+    const ask = { url: String(url), headers, signal };
+    this.asked.push(ask);
+    const { status = 200, body = {} } = this.answers.shift() ?? {};
+    if (status !== 200) return new Response(JSON.stringify(body), { status });
+    return new Response(new ReadableStream({ start(controller) { ask.controller = controller; } }));
+  };
+  async say(...frames) {
+    for (const frame of frames) this.asked.at(-1).controller.enqueue(new TextEncoder().encode(`id: x\ndata: ${JSON.stringify(frame)}\n\n`));
+    await rest();
+  }
+  async end() { this.asked.at(-1).controller.close(); await rest(); }
+}
+async function rest() { for (let turn = 0; turn < 5; turn += 1) await settle(); }
+
+const opened = (more = {}) => hello({ exp_in: 900, ...more }).server;
+
+async function blocked(more = {}) {
+  const streams = new Streams();
+  const stage = new Stage({ options: { student: "s1", fetch: streams.fetch, ...more } });
+  await play(stage, [{ connect: true }, { close: 1006 }, { pass_ms: 750 }, { close: 1006 }, { pass_ms: 1_000 }]);
+  await rest();
+  return { streams, stage };
+}
+
+test("after two WebSockets that never opened the stream takes over", async () => {
+  const { streams, stage } = await blocked();
+  assert.equal(streams.asked[0].url, "http://test/api/v1/students/s1/stream");
+  assert.equal(streams.asked[0].headers.authorization, "Bearer jwt");
+  await streams.say(opened(), event(1).server, event(2).server);
+  await play(stage, [{ sockets: 2 }, { state: "live" }, { handled: [1, 2] }, { cursor: { epoch: "e1", seq: 2 } }]);
+  // A WebSocket is tried again before the stream is, and the stream goes on where it was.
+  await streams.end();
+  await play(stage, [{ state: "waiting" }, { pass_ms: 20_500 }, { sockets: 3 }, { close: 1006 }, { pass_ms: 20_500 }]);
+  await rest();
+  assert.equal(streams.asked[1].headers["last-event-id"], "e1:2");
+  await streams.say(opened({ resume: "ok", head: 3 }), event(3).server, { type: "caught-up", seq: 3 });
+  await play(stage, [{ handled: [3] }, { state: "live" }]);
+});
+
+test("a gap on the stream is read again from the cursor", async () => {
+  const { streams, stage } = await blocked();
+  await streams.say(opened(), event(1).server, event(3).server);
+  assert.equal(streams.asked.length, 2);
+  assert.equal(streams.asked[0].signal.aborted, true);
+  assert.equal(streams.asked[1].headers["last-event-id"], "e1:1");
+  await streams.say(opened({ resume: "ok", head: 3 }), event(2).server, event(3).server, { type: "caught-up", seq: 3 });
+  await play(stage, [{ handled: [1, 2, 3] }, { state: "live" }]);
+});
+
+test("a WebSocket that opened is never replaced", async () => {
+  const streams = new Streams();
+  const stage = new Stage({ options: { student: "s1", fetch: streams.fetch } });
+  await play(stage, [{ connect: true }]);
+  for (const pause of [750, 1_000, 1_500, 2_500, 4_500]) await play(stage, [{ opened: true }, { close: 1006 }, { pass_ms: pause }]);
+  await play(stage, [{ sockets: 6 }]);
+  assert.equal(streams.asked.length, 0);
+});
+
+test("without leave there is no stream", async () => {
+  const { streams, stage } = await blocked({ transports: ["ws"] });
+  await play(stage, [{ sockets: 3 }]);
+  assert.equal(streams.asked.length, 0);
+});
+
+for (const [status, body, forces] of [[401, { code: "token_expired" }, [false, true]], [401, { code: "invalid_token" }, [false, true]], [503, {}, [false]], [429, {}, [false]]]) {
+  test(`a stream refused with ${status} ${body.code ?? ""}`, async () => {
+    const streams = new Streams();
+    streams.answers.push({ status, body });
+    const stage = new Stage({ options: { student: "s1", fetch: streams.fetch, transports: ["sse"] } });
+    await play(stage, [{ connect: true }]);
+    await rest();
+    assert.deepEqual(stage.forces, forces);
+    if (forces.length === 1) await play(stage, [{ state: "waiting" }, { pass_ms: status === 429 ? 4_999 : 749 }]);
+    await rest();
+    assert.equal(streams.asked.length, forces.length);
+    await play(stage, [{ pass_ms: 1 }]);
+    await rest();
+    assert.equal(streams.asked.length, 2);
+  });
+}
+
+test("close ends the stream", async () => {
+  const { streams, stage } = await blocked();
+  await streams.say(opened());
+  stage.rt.close();
+  await rest();
+  assert.equal(streams.asked[0].signal.aborted, true);
+  await play(stage, [{ pass_ms: 100_000 }, { state: "stopped" }]);
+  assert.equal(streams.asked.length, 1);
 });
 
 // The small store of the screen
