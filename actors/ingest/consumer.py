@@ -193,10 +193,12 @@ class PaymentConsumer:
 
     def _learn_partitions(self) -> None:
         cluster, manager = self._client._cluster, self._client._manager  # noqa: SLF001
+        topics = [self._member.topic]
         if self._member.beside is not None:
             cluster.add_topic(self._member.beside)
+            topics.append(self._member.beside)
         for _ in range(TOPIC_LOOKS):
-            if cluster.partitions_for_topic(self._member.topic):
+            if all(cluster.partitions_for_topic(topic) for topic in topics):
                 return
             # The answer may be that of an earlier question.
             self._client._net.run(manager.wait_for, cluster.request_update(), BOOTSTRAP_MS)  # noqa: SLF001
