@@ -119,14 +119,14 @@ class StreamReader:
             return _named(write_frame(CaughtUpFrame(item.seq)), "caught-up")
         if isinstance(item, Opened):
             self._door.metrics.resumed(item.resume)
-            frame = StreamConnected(
+            opening = StreamConnected(
                 epoch=item.epoch,
                 head=item.head,
                 resume=item.resume,
                 ping=self._door.limits.ping_s,
                 exp_in=max(0, int(self._expires_at - self._door.wall())),
             )
-            return _named(write_frame(frame), "connected")
+            return _named(write_frame(opening), "connected")
         self._door.metrics.reset(item.reason)
         frame = write_frame(ResetFrame(item.epoch, item.head, item.reason, Raw(item.snapshot)))
         return f"id: {item.epoch}:{item.as_of_seq}\ndata: {frame}\n\n"
