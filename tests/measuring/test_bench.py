@@ -1,0 +1,146 @@
+"""The bench's own arithmetic, and the one bound that is cheap enough to hold in every run."""
+
+import json
+import math
+import os
+import xml.etree.ElementTree as ET
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.__main__ import GROUPS, NAMED, machine, present
+from bench.clocks import process_s, thread_s
+from bench.crowd import memory_of
+from bench.figures import figure, plots, table
+from bench.latency import Found
+from bench.latency import plots as latency_plots
+from bench.shop import Shop
+from bench.stages import NODE_ID, _place, divided
+from bench.sweeps import bodies, in_child, law, rows_of, student, sweeps
+from bench.sweeps import plots as sweep_plots
+
+values = st.lists(st.floats(0.1, 1e6), min_size=1, max_size=9)
+
+
+@settings(deadline=None, max_examples=50)
+@given(values, values)
+def test_a_figure_is_a_median_with_its_spread_and_a_ratio(runs, others):
+    base = figure("g", "theirs", others, "ms")
+    row = figure("g", "ours", runs, "ms", base)
+    assert row["low"] <= row["value"] <= row["high"]
+    assert row["ratio"] == row["value"] / base["value"]
+    assert (base["ratio"], base["baseline"], row["baseline"]) == (None, None, "theirs")
+    text = table([base, row])
+    assert ("…" in text) == (len(runs) > 1 or len(others) > 1)
+    assert "x theirs" in text
+    assert json.loads(json.dumps(row)) == row
+
+
+def test_every_group_is_there_and_says_what_it_needs():
+    assert set(present()) == {*GROUPS, *NAMED}
+    assert {"cores", "python", "commit", "load_1m_before", "at"} <= set(machine())
+
+
+def test_a_plot_for_each_unit_shows_the_baseline_in_another_colour():
+    base = figure("a group", "theirs", [1.0], "ms")
+    drawn = plots(
+        [base, figure("a group", "ours", [2.0, 3.0, 4.0], "ms", base), figure("a group", "x", [1], "s")]
+    )
+    assert list(drawn) == ["a group-1.svg"]
+    text = drawn["a group-1.svg"]
+    ET.fromstring(text)
+    assert text.count('class="f5"') == text.count('class="f0"') == 1
+    assert text.count('class="spread"') == 1
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(-50, 50), st.floats(-50, 50))
+def test_the_law_is_found_again(start, slope):
+    points = [(x, start + slope * math.log10(x)) for x in (1_000, 10_000, 100_000, 1_000_000)]
+    assert law(points) == pytest.approx((start, slope), abs=1e-6)
+
+
+@pytest.mark.parametrize("duplicates", [0.0, 0.5, 0.8, 0.95])
+@pytest.mark.parametrize("hot", [0.0, 0.3, 1.0])
+def test_deliveries_hold_the_shares_that_were_asked_for(duplicates, hot):
+    sent = [json.loads(body) for _, body in bodies(Shop(), "p", 200, 10_000, duplicates=duplicates, hot=hot)]
+    assert len(sent) == round(200 / (1 - duplicates))
+    assert len({each["payment_id"] for each in sent}) == 200
+    assert len({each["event_id"] for each in sent}) == len(sent)
+    of_whom = {each["payment_id"]: each["student_id"] for each in sent}
+    assert all(of_whom[each["payment_id"]] == each["student_id"] for each in sent)
+    most = Counter(of_whom.values())[student(0)]
+    assert abs(most - hot * 200) <= (0 if hot in {0.0, 1.0} else 30)
+
+
+def test_the_points_of_a_sweep_become_a_table_and_a_plot():
+    sweep = next(each for each in sweeps(quick=True) if each.name == "students")
+    found = {
+        x: [{"node_us": 200.0 + n, "postgres_us": 90.0, "per_s": 1e3}] for n, x in enumerate((1e3, 1e4, 1e5))
+    }
+    made = rows_of(sweep, found)
+    assert sum(row["unit"] == "us node" for row in made) == 4
+    assert [row["ratio"] for row in made if row["unit"] == "us node"][1] == pytest.approx(201 / 200)
+    drawn = sweep_plots(made)
+    assert list(drawn) == ["sweeps-students.svg"]
+    assert drawn["sweeps-students.svg"].count("<polyline") == 4
+
+
+def test_latencies_of_several_runs_become_one_curve():
+    found = Found()
+    for run in range(3):
+        found.keep("kafka to commit", [0.001 * (run + n) for n in range(1, 101)])
+    row = found.row("kafka to commit, p99")
+    assert (row["runs"], row["value"]) == (3, 100.0)
+    assert row["curve"][-1][1] == 102.0
+    assert found.row("kafka to commit, p50")["curve"] is None
+    for text in latency_plots([row]).values():
+        ET.fromstring(text)
+
+
+def test_a_threads_clock_is_divided_by_its_samples(tmp_path):
+    stacks = tmp_path / "stacks.txt"
+    stacks.write_text(
+        'thread (0x7): "node-relay";run (threading.py:9);send (actors/publisher/relay.py:3);flush (lib.py:1) 30\n'
+        'thread (0x7): "node-relay";run (threading.py:9) 10\n'
+        'thread (0x8): "gone";run (actors/intake.py:9) 10\n'
+    )
+    assert divided({"node: node-relay": 80.0}, stacks) == {
+        "node: node-relay, in actors.publisher.relay": 60.0,
+        "node: node-relay, in libraries": 20.0,
+    }
+    assert divided({"node: node-relay": 80.0}, tmp_path / "none") == {}
+    assert NODE_ID.sub("", "kafka-io-host.x:16194-echo") == "kafka-io-echo"
+
+
+def test_stages_stand_below_what_they_are_part_of():
+    worth = {
+        "kafka, PostgreSQL": 300.0,
+        "kafka, node: a": 10.0,
+        "kafka, node: b": 90.0,
+        "kafka, node: b, in x": 50.0,
+        "kafka, PostgreSQL: ledger": 200.0,
+        "kafka, PostgreSQL, wall clock of function: apply": 900.0,
+    }
+    assert sorted(worth, key=lambda name: _place(name, worth)) == [
+        "kafka, PostgreSQL",
+        "kafka, node: b",
+        "kafka, node: b, in x",
+        "kafka, node: a",
+        "kafka, PostgreSQL: ledger",
+        "kafka, PostgreSQL, wall clock of function: apply",
+    ]
+
+
+def test_the_clocks_of_a_process_go_forward():
+    before = process_s(os.getpid())
+    sum(number * number for number in range(1_000_000))
+    assert process_s(os.getpid()) > before
+    assert os.getpid() in thread_s(os.getpid())
+
+
+def test_an_active_student_takes_less_than_four_kibibytes():
+    """So that 100,000 of them fit into 400 MB."""
+    assert 500 < in_child(memory_of, 20_000)["bytes_each"] < 4_000
