@@ -28,8 +28,8 @@ class Storm(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     payments: int = 10_000
     students: int = 400
-    rate_per_s: float = 300.0
-    pause_s: float = 4.0
+    rate_per_s: float = 400.0
+    pause_s: float = 3.0
 
     @property
     def duration_s(self) -> float:
