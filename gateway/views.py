@@ -17,7 +17,7 @@ from uuid import UUID
 
 import msgspec
 
-from actors.doorbell import DoorbellAway, DoorbellShelf
+from actors.doorbell import DoorbellAway, DoorbellShelf, view_key
 from gateway.limits import GatewayLimits
 from gateway.logbook import Head, Logbook
 from gateway.ports import Reads, ViewHead
@@ -125,4 +125,4 @@ class Views:
 
 
 def _key(view: str, head: Head, student_id: UUID) -> str:
-    return f"kcactors:view:{view}:{student_id}:{head.epoch}:{head.seq}"
+    return view_key(view, str(student_id), head.epoch, head.seq)

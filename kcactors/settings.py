@@ -260,9 +260,19 @@ class Reconciler(Group, frozen=True, kw_only=True):
 
 
 class Projections(Group, frozen=True, kw_only=True):
-    """Our own readers of the business events: the plan of sessions, and the echo that proves publication."""
+    """Our own readers of the business events, each a consumer group; the echo that proves publication is always one.
+
+    They run on nodes with the role `projections`.
+    """
 
     sessions: Annotated[bool, Meta(description="plan the sessions of allocated purchases")] = True
+    cache: Annotated[
+        bool,
+        Meta(
+            description="take views that are out of date down at once; without it they expire, unread, "
+            "after KCACTORS_GATEWAY_VIEW_CACHE_S"
+        ),
+    ] = False
     poll_s: Annotated[Seconds, Meta(description="between two reads, so that many events go together")] = 0.25
     batch_max: Annotated[Count, Meta(description="events of one read")] = 5_000
 

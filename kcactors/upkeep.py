@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from actors.audit.actor import Auditor
 from actors.audit.metrics import AuditMetrics
+from actors.doorbell import DoorbellPublisher
 from actors.hand import Hand
 from actors.ingest.consumer import Membership, PaymentConsumer
 from actors.ingest.offsets import Windows
@@ -18,8 +19,9 @@ from actors.ingest.watch import ClientCalls
 from actors.intake import Intake
 from actors.metrics import WorkMetrics
 from actors.parking.desk import Desk
-from actors.projections.actor import PEEK_S, PROJECTIONS, Projection, ProjectionLimits
+from actors.projections.actor import PEEK_S, PROJECTIONS, Projection, ProjectionLimits, telling
 from actors.projections.metrics import ProjectionMetrics
+from actors.projections.superseded import taking_down
 from actors.protocol.envelope import LoggedEvent
 from actors.reconciler.actor import Reconciler, ReconcilerLimits
 from actors.store.connection import Connection
@@ -60,8 +62,9 @@ class Upkeep:
         self._system.start_child(None, self._audit())
         if projections:
             above = self._system.start_child(None, supervisor("projections", []))
-            for name in PROJECTIONS:
-                if name != "sessions" or self._settings.projections.sessions:
+            wanted = self._settings.projections
+            for name, on in {"echo": True, "sessions": wanted.sessions, "cache": wanted.cache}.items():
+                if on:
                     self._system.start_child(above, self._projection(name))
 
     @contextmanager
@@ -112,6 +115,11 @@ class Upkeep:
             poll_max_records=self._settings.projections.batch_max,
         )
 
+        answered = telling(self._committed)
+        if name == "cache":
+            redis = self._settings.redis
+            answered = taking_down(DoorbellPublisher(redis.url, timeout_s=redis.timeout_s).take_down)
+
         def make() -> Projection:
             return Projection(
                 name,
@@ -119,7 +127,7 @@ class Upkeep:
                 self._settings.node.id,
                 self._connection(name),
                 lambda: PaymentConsumer(broker, member, Windows(), now, ClientCalls(now)),
-                self._committed,
+                answered,
                 limits,
                 self._projection_metrics,
             )

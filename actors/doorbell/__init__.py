@@ -8,7 +8,7 @@ clients retry nothing by themselves, so that every trouble is seen here and has 
 from actors.doorbell.away import DoorbellAway
 from actors.doorbell.noticeboard import Noticeboard
 from actors.doorbell.publisher import DoorbellPublisher
-from actors.doorbell.shelf import DoorbellShelf
+from actors.doorbell.shelf import VIEWS, DoorbellShelf, view_key
 from actors.doorbell.subscriber import DoorbellSubscriber
 
 REVOKE_CHANNEL = "kcactors:revoke"
@@ -16,9 +16,11 @@ REVOKE_CHANNEL = "kcactors:revoke"
 
 __all__ = [
     "REVOKE_CHANNEL",
+    "VIEWS",
     "DoorbellAway",
     "DoorbellPublisher",
     "DoorbellShelf",
     "DoorbellSubscriber",
     "Noticeboard",
+    "view_key",
 ]

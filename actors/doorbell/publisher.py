@@ -42,6 +42,15 @@ class DoorbellPublisher:
         if items:
             self._ask([("PUBLISH", channel, text) for channel, text in items])
 
+    def take_down(self, keys: Sequence[str]) -> None:
+        """Remove what a shelf keeps at these keys, if it does.
+
+        Raises:
+            DoorbellAway: for any trouble with the connection; some may be gone.
+        """
+        if keys:
+            self._ask([("UNLINK", *keys)])
+
     def ping(self) -> None:
         """Prove that Redis answers.
 

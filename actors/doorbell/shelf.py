@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import redis
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from actors.doorbell.away import DoorbellAway
+
+VIEWS: Final = ("learning", "home")
+"""The views of a student that are kept."""
+
+
+def view_key(view: str, student_id: str, epoch: str, seq: int) -> str:
+    """Where a view of a student is kept: under the place in the log at which it was read."""
+    return f"kcactors:view:{view}:{student_id}:{epoch}:{seq}"
 
 
 class DoorbellShelf:

@@ -25,7 +25,7 @@ from supervision import Actor, DependencyUnavailable, Timer
 logger = logging.getLogger(__name__)
 
 CYCLE = "cycle"
-PROJECTIONS = {"echo": "projection_echo", "sessions": "projection_sessions"}
+PROJECTIONS = {"echo": "projection_echo", "sessions": "projection_sessions", "cache": "projection_cache"}
 """Name of a projection to the statement that brings it forward."""
 SEEN_EVERY_S = 5.0
 CONTENDED_TRIES = 5
@@ -33,6 +33,16 @@ PEEK_S = 0.01
 """How long a read waits for what is there already: it is the rest between two reads that lets events gather."""
 
 _logged = msgspec.json.Decoder(list[LoggedEvent]).decode
+
+
+def telling(committed: Callable[[Sequence[LoggedEvent]], None]) -> Callable[[str], None]:
+    """For a statement that returns the events that it logged."""
+
+    def answered(answer: str) -> None:
+        if events := _logged(answer):
+            committed(events)
+
+    return answered
 
 
 class ProjectionLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +69,10 @@ class Projection(Actor):
 
     Args:
         name: of the consumer, as it stands in ``consumer_lane``.
-        statement: one of :data:`PROJECTIONS`: takes ``[{student_id, seq}]`` as JSON, and returns the events that it
-            logged, or nothing.
+        statement: one of :data:`PROJECTIONS`: takes ``[{student_id, seq}]`` as JSON, and may return a text.
         member: the node, as it stands in ``consumer_member``.
         connect: makes the consumer; raises :class:`BrokerAway`.
-        committed: told of every event that a projection logged. Must not block.
+        answered: told what the statement returned, after its commit. Must not raise.
     """
 
     dispatcher: ClassVar[str] = "pinned"
@@ -75,7 +84,7 @@ class Projection(Actor):
         member: str,
         connection: Connection,
         connect: Callable[[], PaymentConsumer],
-        committed: Callable[[Sequence[LoggedEvent]], None],
+        answered: Callable[[str], None],
         limits: ProjectionLimits,
         measure: Measure,
     ) -> None:
@@ -85,7 +94,7 @@ class Projection(Actor):
         self._member = member
         self._connection = connection
         self._connect = connect
-        self._committed = committed
+        self._answered = answered
         self._limits = limits
         self._measure = measure
         self._consumer: PaymentConsumer | None = None
@@ -180,9 +189,8 @@ class Projection(Actor):
             told = [{"student_id": student, "seq": seq} for student, seq in positions]
             text = msgspec.json.encode(told).decode()
             answer = self._retried(text)
-            events = _logged(answer) if answer else []
-            if events:
-                self._committed(events)
+            if answer:
+                self._answered(answer)
         self._measure.projected(self._name, len(records))
 
     def _retried(self, text: str) -> str | None:

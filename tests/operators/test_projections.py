@@ -5,15 +5,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
 from prometheus_client import CollectorRegistry
 
 from actors.broker import Broker
+from actors.doorbell import VIEWS, DoorbellAway, DoorbellPublisher, view_key
 from actors.ingest.consumer import Membership, PaymentConsumer
 from actors.ingest.offsets import Windows
 from actors.ingest.watch import ClientCalls
-from actors.projections.actor import Projection, ProjectionLimits
+from actors.projections.actor import Projection, ProjectionLimits, telling
 from actors.projections.metrics import ProjectionMetrics
 from actors.projections.position import Position, furthest
+from actors.projections.superseded import PLACES_MAX, Passed, superseded, taking_down
 from actors.publisher.kafka import EventProducer
 from actors.store.connection import Connection
 from supervision import ChildSpec, System
@@ -87,11 +90,59 @@ def test_a_plan_is_taken_back_with_the_access(world):
     assert plans(world)[world.purchases["p2"]] == (4, "planned")
 
 
+def passed(world, *positions):
+    answer = json.loads(apply(world, "projection_cache", *positions))
+    assert answer["epoch"] == world.database.execute("select epoch from service").fetchone()[0]
+    return answer["students"]
+
+
+def test_the_cache_goes_on_with_each_log_once_whatever_comes_twice_late_or_never(world):
+    heads = dict(world.database.execute("select student_id, seq from lane").fetchall())
+    plain, head = str(world.plain), heads[world.plain]
+    assert passed(world, (plain, 2), (plain, 3), (STUDENT, 7)) == [[plain, 0, 3]]
+    assert passed(world, (plain, 3)) == passed(world, (plain, 1)) == []
+    # beyond the log: a record of before a restore
+    assert passed(world, (plain, head + 50)) == [[plain, 3, head]]
+    assert passed(world, (plain, head)) == []
+
+
+def test_only_views_that_are_out_of_date_are_taken_down(redis_url):
+    doorbell = DoorbellPublisher(redis_url)
+    shelf = redis.Redis.from_url(redis_url, decode_responses=True)
+    for view in VIEWS:
+        for epoch, seq in (("e1", 3), ("e1", 4), ("e1", 5), ("e0", 4)):
+            shelf.set(view_key(view, STUDENT, epoch, seq), "a view")
+        shelf.set(view_key(view, OTHER, "e1", 4), "another's")
+    answered = taking_down(doorbell.take_down)
+    answered(json.dumps({"epoch": "e1", "students": [[STUDENT, 3, 5]]}))
+    left = set(shelf.keys("kcactors:view:*"))
+    kept = ((STUDENT, "e1", 5), (STUDENT, "e0", 4), (OTHER, "e1", 4))
+    assert left == {view_key(view, *place) for view in VIEWS for place in kept}
+    doorbell.close()
+    shelf.close()
+
+
+def test_views_expire_by_themselves_where_redis_is_away():
+    doorbell = DoorbellPublisher("redis://127.0.0.1:1/0", timeout_s=0.2)
+    taking_down(doorbell.take_down)(json.dumps({"epoch": "e1", "students": [[STUDENT, 0, 5]]}))
+    with pytest.raises(DoorbellAway):
+        doorbell.take_down(["a"])
+    doorbell.close()
+
+
+def test_a_long_way_is_looked_after_as_far_as_anything_may_be_left():
+    keys = superseded(Passed("e", [(STUDENT, 0, 1_000_000), (OTHER, 7, 9)]))
+    assert len(keys) == len(VIEWS) * (PLACES_MAX + 2)
+    assert view_key("home", STUDENT, "e", 999_999) in keys
+    assert view_key("home", STUDENT, "e", 1_000_000) not in keys
+
+
 @pytest.fixture
-def projection(database_url, kafka_bootstrap, kafka_api_version, business_topic):
+def projection(database_url, redis_url, kafka_bootstrap, kafka_api_version, business_topic):
     system = System("test")
     broker = Broker(bootstrap=kafka_bootstrap, api_version=kafka_api_version)
     announced: list[Any] = []
+    doorbells: list[DoorbellPublisher] = []
 
     def start(name):
         member = Membership(
@@ -104,6 +155,10 @@ def projection(database_url, kafka_bootstrap, kafka_api_version, business_topic)
         )
         now = system.clock.monotonic
 
+        doorbell = DoorbellPublisher(redis_url)
+        doorbells.append(doorbell)
+        answered = taking_down(doorbell.take_down) if name == "cache" else telling(announced.extend)
+
         def make():
             return Projection(
                 name,
@@ -111,7 +166,7 @@ def projection(database_url, kafka_bootstrap, kafka_api_version, business_topic)
                 "n1",
                 Connection(database_url, name),
                 lambda: PaymentConsumer(broker, member, Windows(), now, ClientCalls(now)),
-                announced.extend,
+                answered,
                 ProjectionLimits(poll_s=0.02, commit_interval_s=0.1, drain_s=1.0),
                 ProjectionMetrics(CollectorRegistry()),
             )
@@ -122,6 +177,8 @@ def projection(database_url, kafka_bootstrap, kafka_api_version, business_topic)
     yield SimpleNamespace(start=start, announced=announced, producer=producer)
     producer.close()
     assert system.stop(20)
+    for doorbell in doorbells:
+        doorbell.close()
 
 
 def test_events_on_kafka_are_echoed_and_planned(world, projection, database):
@@ -129,6 +186,7 @@ def test_events_on_kafka_are_echoed_and_planned(world, projection, database):
     projection.producer.send(world.events)
     projection.start("echo")
     projection.start("sessions")
+    projection.start("cache")
     heads = dict(database.execute("select student_id, seq from lane").fetchall())
 
     def echoed():
@@ -136,6 +194,10 @@ def test_events_on_kafka_are_echoed_and_planned(world, projection, database):
         return dict(rows.fetchall()) == heads
 
     wait_until(echoed, 60, what="the echo of every lane")
+    cached = "select student_id, last_seq from consumer_lane where consumer = 'cache'"
+    wait_until(
+        lambda: dict(database.execute(cached).fetchall()) == heads, 60, what="the place of every cache"
+    )
     wait_until(lambda: len(plans(world)) == 3, 60, what="the plans")
     wait_until(lambda: len(projection.announced) == 3, 10)
     assert {event.type for event in projection.announced} == {"SESSIONS_PLANNED"}

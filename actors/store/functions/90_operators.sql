@@ -102,6 +102,23 @@ create function kc.echo(batch jsonb) returns void language sql volatile as $$
     on conflict (consumer, student_id) do update set last_seq = excluded.last_seq where old.last_seq < excluded.last_seq
 $$;
 
+-- How far the log of these students went on since it was asked last: [student, place known, place reached].
+create function kc.pass_on(batch jsonb) returns text language sql volatile as $$
+    with news as (
+        select s.student_id, coalesce(max(c.last_seq), 0) as known, least(max(s.seq), l.seq) as reached
+        from jsonb_populate_recordset(null::kc.seen, batch) s join lane l using (student_id)
+        left join consumer_lane c on c.consumer = 'cache' and c.student_id = s.student_id
+        group by s.student_id, l.seq having least(max(s.seq), l.seq) > coalesce(max(c.last_seq), 0)
+    ), kept as (
+        insert into consumer_lane as old (consumer, student_id, last_seq)
+        select 'cache', student_id, reached from news order by student_id
+        on conflict (consumer, student_id) do update set last_seq = excluded.last_seq where old.last_seq < excluded.last_seq
+        returning student_id
+    )
+    select json_build_object('epoch', (select epoch from service), 'students',
+        (select coalesce(json_agg(json_build_array(student_id, known, reached) order by student_id), '[]') from news join kept using (student_id)))::text
+$$;
+
 -- The plan of sessions of a purchase whose access was granted, once, and its event in the student's lane; taken back with the access.
 create function kc.plan_sessions(batch jsonb) returns text language plpgsql volatile
     set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$

@@ -1,0 +1,1 @@
+select kc.pass_on(%s::jsonb)
