@@ -70,7 +70,7 @@ def buy(house, number):
     payment = new_payment(student, house.courses[number % 3], provider="kc")
     status, answer = house.webhook(payment)
     assert (status, answer["outcome"]) == (200, "created")
-    known = "select count(*) from consumer_lane where student_id = %s and last_seq >= 3"
+    known = "select count(*) from consumer_lane where student_id = %s and last_seq = 4"
     wait_until(lambda: house.rows(known, (student,)) == [(3,)], 60, what="all three projections")
     return student, answer["purchase_id"], payment
 
