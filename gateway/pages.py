@@ -73,7 +73,8 @@ async def learning_page(request: Request) -> Response:
         f"default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic'; style-src 'self'; connect-src 'self'; "
         "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    headers = {"content-security-policy": policy, "cache-control": "no-store"}
+    # Not no-store, which would keep it out of the browser's back/forward cache; the shell itself holds nothing secret.
+    headers = {"content-security-policy": policy, "cache-control": "private, no-cache"}
     return HTMLResponse(html, headers=headers)
 
 

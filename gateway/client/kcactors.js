@@ -375,7 +375,8 @@ export function createRealtime(options) {
     });
   }
 
-  const hooks = [["online", () => wake()], ["offline", offline], ["pageshow", () => wake()], ["resume", () => wake()], ["visibilitychange", () => wake()], ["pagehide", () => { if (state !== "idle" && state !== "stopped") { leave(); become("waiting", { retryInMs: MAX_MS }); } }]];
+  // A page that is put to sleep becomes hidden after pagehide, and must not come back for that.
+  const hooks = [["online", () => wake()], ["offline", offline], ["pageshow", () => wake()], ["resume", () => wake()], ["visibilitychange", () => { if (page.document?.visibilityState !== "hidden") wake(); }], ["pagehide", () => { if (state !== "idle" && state !== "stopped") { leave(); become("waiting", { retryInMs: MAX_MS }); } }]];
   const hook = (verb) => { for (const [name, act] of hooks) (name === "visibilitychange" || name === "resume" ? page.document : page)?.[verb]?.(name, act); };
 
   return {

@@ -235,6 +235,10 @@ test("a page that goes into the back/forward cache lets go, and comes back", asy
   const stage = await live();
   stage.page.say("pagehide");
   await play(stage, [{ state: "waiting" }]);
+  stage.page.document.visibilityState = "hidden";
+  stage.page.say("visibilitychange");
+  await settle();
+  await play(stage, [{ state: "waiting" }, { sockets: 1 }]);
   stage.page.say("pageshow");
   await settle();
   await play(stage, [{ sockets: 2 }]);

@@ -27,7 +27,12 @@ def chromium():
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only where the browser group runs
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_program(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=_program(),
+            args=["--no-sandbox"],
+            # Playwright switches the back/forward cache off, and every browser has it on.
+            ignore_default_args=["--disable-back-forward-cache"],
+        )
         yield browser
         browser.close()
 
@@ -70,6 +75,10 @@ class Screen:
 
     def buy(self, course: UUID) -> None:
         self.page.click(f'#offers button[data-course="{course}"]')
+
+    def until(self, condition: str, timeout_s: float = 15) -> None:
+        """Wait until JavaScript says so."""
+        self.page.wait_for_function(condition, timeout=timeout_s * 1000)
 
     def keep(self, name: str) -> None:
         ARTIFACTS.mkdir(exist_ok=True)
@@ -155,26 +164,61 @@ def test_two_tabs_show_the_same(shop, context):
         assert screen.complaints == []
 
 
-def test_offline_while_a_payment_is_made(shop, context):
+@pytest.mark.parametrize("away_s", [1, pytest.param(30, marks=pytest.mark.soak)])
+def test_offline_while_a_payment_is_made(shop, context, away_s):
     screen = Screen(context, shop, uuid4())
     screen.status("live")
     context.set_offline(True)
     screen.status("offline")
+    left_ms = screen.page.evaluate("performance.now()")
     screen.keep("offline")
     pay_elsewhere(shop, screen.student, ALGEBRA)
+    screen.until(f"performance.now() - {left_ms} >= {away_s * 1000}", timeout_s=away_s + 15)
+    assert screen.page.query_selector("#courses li.card[data-course]") is None
     context.set_offline(False)
     screen.shows(ALGEBRA)
     screen.status("live")
+    assert screen.complaints == []
 
 
-def test_away_and_back_through_the_history(shop, context):
-    screen = Screen(context, shop, uuid4())
+def test_out_of_the_back_forward_cache(shop, context):
+    """The page was put to sleep as it was, and is woken without being loaded."""
+    student = uuid4()
+    context.add_init_script(
+        "window.shown = []; window.loaded = Math.random();"
+        "addEventListener('pageshow', (e) => shown.push(e.persisted));"
+    )
+    screen = Screen(context, shop, student)
     screen.status("live")
+    loaded = screen.page.evaluate("window.loaded")
     screen.page.goto(f"{shop.url}/docs")
-    pay_elsewhere(shop, screen.student, ALGEBRA)
-    screen.page.go_back()
+    wait_until(lambda: shop.door.hub.sessions == 0, what="the sleeping page has let go of its socket")
+    pay_elsewhere(shop, student, ALGEBRA)
+    # No load event follows: that it does not come is what the cache is.
+    screen.page.go_back(wait_until="commit")
     screen.shows(ALGEBRA)
     screen.status("live")
+    why = screen.page.evaluate(
+        "JSON.stringify(performance.getEntriesByType('navigation')[0].notRestoredReasons)"
+    )
+    assert screen.page.evaluate("window.shown") == [False, True], why
+    assert screen.page.evaluate("window.loaded") == loaded
+    assert screen.complaints == []
+
+
+def test_a_network_that_lets_no_websocket_through(shop, context):
+    context.add_init_script(
+        "window.WebSocket = class { constructor() { setTimeout(() => this.onclose({ code: 1006 })); } close() {} };"
+    )
+    screen = Screen(context, shop, uuid4())
+    screen.status("live", timeout_s=30)
+    pay_elsewhere(shop, screen.student, PHYSICS)
+    screen.shows(PHYSICS)
+    shop.in_loop(shop.door.hub.drain(0.0))
+    pay_elsewhere(shop, screen.student, ENGLISH)
+    screen.shows(ENGLISH, timeout_s=30)
+    assert shop.door.hub.sessions == 0
+    assert screen.complaints == []
 
 
 def test_another_tab_in_front(shop, context):
