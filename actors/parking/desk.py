@@ -16,6 +16,7 @@ from actors.hand import Action, Hand, patiently
 from actors.protocol.outcome import Outcome
 from actors.protocol.payments import PaymentEvent, PaymentUnnamed, decode_kept
 from actors.protocol.undecodable import Undecodable
+from actors.store.errors import BadData
 
 LIST_MAX = 500
 PAYLOAD_MAX_BYTES = 1 << 20
@@ -114,7 +115,19 @@ class Desk:
         Raises:
             NotParked: the first that is not open; those before it were tried.
         """
-        return [patiently(partial(self._retry, row_id, action)) for row_id in row_ids]
+        return [patiently(partial(self._retry_once, row_id, action)) for row_id in row_ids]
+
+    def _retry_once(self, row_id: int, action: Action) -> Retried:
+        try:
+            return self._retry(row_id, action)
+        except BadData as refused:
+            # What the transaction wrote is undone; that it was tried is written down in one of its own.
+            with self._hand.transaction():
+                self._open_row(row_id)
+                self._tried(row_id, action, None, str(refused))
+                retried = Retried(row_id, Outcome.PARKED, resolved=False, detail=str(refused))
+                self._hand.keep(action, msgspec.to_builtins(retried))
+            return retried
 
     def _retry(self, row_id: int, action: Action) -> Retried:
         with self._hand.transaction():

@@ -101,6 +101,32 @@ def test_a_corrected_message_is_retried_and_resolved(signed_in, row_id, database
     assert database.execute("select state, resolved_by from parked").fetchone() == ("resolved", "ann")
 
 
+def test_what_the_database_still_refuses_stays_with_its_reason(signed_in, row_id, database):
+    course = uuid4()
+    database.execute("insert into course (course_id, title) values (%s, 'Algebra')", (course,))
+    payment = {
+        "event_id": "evt_1",
+        "type": "PAYMENT_SUCCEEDED",
+        "payment_id": "pay_1",
+        "student_id": str(uuid4()),
+        "course_id": str(course),
+        "tier": 10,
+        "amount": 1000,
+        "currency": "INR",
+        "occurred_at": "2026-11-23T10:00:00Z",
+    }
+    assert do(signed_in, "edit", id=str(row_id), payload=json.dumps(payment)).json()["ok"]
+    database.execute("alter table purchase add constraint never check (tier > 1000) not valid")
+    said = do(signed_in, "retry", id=str(row_id)).json()["said"]
+    assert "stays" in said
+    assert "never" in said
+    state, attempts, reason = database.execute("select state, attempts, reason from parked").fetchone()
+    assert (state, attempts > 1) == ("open", True)
+    assert "never" in reason
+    done = [command for (command,) in database.execute("select command from operator_action order by id")]
+    assert done == ["parked edit", "parked retry"]
+
+
 def test_a_group_that_still_cannot_be_read_stays(signed_in, row_id, database):
     group = database.execute("select kc.parked_group(k) from parked k").fetchone()[0]
     assert do(signed_in, "retry-group", group=group).json()["said"] == "0 of 1 are dealt with."

