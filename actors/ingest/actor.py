@@ -27,6 +27,8 @@ from supervision import Actor, DependencyUnavailable
 logger = logging.getLogger(__name__)
 
 CYCLE = "cycle"
+IDLE_POLL_S = 0.3
+"""For a poll while nothing is in flight: nobody waits for the turn after it, and each turn costs."""
 LOOK_AT_TOPIC_S = 10.0
 KEYS_WRONG_FOR_S = 60.0
 """How long a record under a wrong key is reported after the last one."""
@@ -146,7 +148,8 @@ class Ingest(Actor):
         if now_s >= self._look_due_s:
             self._look(consumer, now_s)
         consumer.balance(self._limits.window)
-        records = consumer.poll(self._limits.poll_s)
+        waits = any(window.in_flight for window in consumer.windows.all())
+        records = consumer.poll(self._limits.poll_s if waits else IDLE_POLL_S)
         now_s = self.context.clock.monotonic()
         self._residents.owned({window.topic_partition for window in consumer.windows.all()}, now_s)
         self._residents.see_off(now_s)

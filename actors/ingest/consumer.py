@@ -361,10 +361,15 @@ class _Client(KafkaConsumer):  # type: ignore[misc]  # the client has no types
 
     def _poll_once(self, timer: Any, max_records: int, update_offsets: bool = True) -> Any:  # noqa: FBT001, FBT002
         records = super()._poll_once(timer, max_records, update_offsets=update_offsets)
-        if records or not timer.expired:
+        if records or not timer.expired or self._is_settled():
             return records
         found, _idle = self._fetcher.fetch_records(max_records, update_offsets=update_offsets, timeout_ms=0)
         return found
+
+    def _is_settled(self) -> bool:
+        """Whether the poll fetched by itself: to fetch once more is much of what a client costs that hears nothing."""
+        group = self._coordinator
+        return group.stable() and not group.rejoin_needed and group.coordinator_id is not None
 
 
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # the client has no types

@@ -46,7 +46,7 @@ def telling(committed: Callable[[Sequence[LoggedEvent]], None]) -> Callable[[str
 
 
 class ProjectionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """It rests for ``poll_s`` after each read, unless that came to ``many`` events.
+    """It rests for ``poll_s`` after each read, for twice as long when nothing came, not at all after ``many`` events.
 
     Offsets are committed each ``commit_interval_s``; leaving the group may take ``drain_s``.
     """
@@ -124,7 +124,9 @@ class Projection(Actor):
         if taken >= self._limits.many or not self._joined():
             self.actor_ref.tell(CYCLE)
         else:
-            self._rest = self.context.timers.tell_after(self._limits.poll_s, self.actor_ref, CYCLE)
+            # where nothing came, nothing is likely to come at once
+            rest_s = self._limits.poll_s if taken else 2 * self._limits.poll_s
+            self._rest = self.context.timers.tell_after(rest_s, self.actor_ref, CYCLE)
 
     def on_stop(self) -> None:
         """Leave the group in order."""
