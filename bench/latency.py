@@ -32,7 +32,7 @@ from kcactors.load.librdkafka import PaymentTopic
 from kcactors.load.pace import Speed, curve, latency
 from kcactors.load.plan import Shape, Via, deliveries, payments, students
 from kcactors.load.watchers import Watchers
-from kcactors.settings import Auth
+from kcactors.sections.door import Auth
 from kcactors.verbs.tokens import mint
 
 GROUP = "latency"

@@ -32,7 +32,8 @@ from kcactors.load.report import Result
 from kcactors.load.run import Load, Target
 from kcactors.output import Output
 from kcactors.readiness import wait_until_ready
-from kcactors.settings import Auth, Kafka
+from kcactors.sections.door import Auth
+from kcactors.sections.services import Kafka
 from kcactors.verbs.tokens import mint
 
 PACED_PER_S: Final = 200.0

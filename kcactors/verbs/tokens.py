@@ -9,7 +9,8 @@ from typing import Any
 import jwt
 
 from kcactors.exits import WrongUse
-from kcactors.settings import Auth, load
+from kcactors.sections.door import Auth
+from kcactors.settings import load
 
 
 def mint(auth: Auth, *, student_id: uuid.UUID | None = None, operator: bool = False, ttl_s: int) -> str:

@@ -1,0 +1,1 @@
+"""The settings by concern: each module holds some groups, and `kcactors.settings` reads them all."""
