@@ -28,7 +28,7 @@ def chromium():
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=_program(),
+            executable_path=program(),
             args=["--no-sandbox"],
             # Playwright switches the back/forward cache off, and every browser has it on.
             ignore_default_args=["--disable-back-forward-cache"],
@@ -37,7 +37,7 @@ def chromium():
         browser.close()
 
 
-def _program() -> str | None:
+def program() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
