@@ -29,24 +29,31 @@ class Position(NamedTuple):
     seq: int
 
 
-def position(record: Published) -> Position | None:
-    """The position that a record tells; None for a stranger's record, which is not ours to judge."""
+def furthest(records: Iterable[Published]) -> list[Position]:
+    """One position for each student in the records: the furthest. Sorted, so that rows are taken in one order.
+
+    A stranger's record tells nothing and is not ours to judge. Each key is read once, since records come in runs.
+    """
+    by_key: dict[bytes, int] = {}
+    for record in records:
+        key = record.key
+        if key is not None and (seq := _sequence(record)) > by_key.get(key, 0):
+            by_key[key] = seq
+    reached: dict[str, int] = {}
+    for key, seq in by_key.items():
+        try:
+            student = str(UUID(key.decode()))
+        except ValueError:
+            continue
+        reached[student] = max(seq, reached.get(student, 0))
+    return [Position(student, seq) for student, seq in sorted(reached.items())]
+
+
+def _sequence(record: Published) -> int:
     for name, value in record.headers:
         if name == SEQUENCE_HEADER:
             try:
-                student = str(UUID((record.key or b"").decode()))
-                seq = int(value)
+                return int(value)
             except ValueError:
-                return None
-            return Position(student, seq) if seq > 0 else None
-    return None
-
-
-def furthest(records: Iterable[Published]) -> list[Position]:
-    """One position for each student in the records: the furthest. Sorted, so that rows are taken in one order."""
-    reached: dict[str, int] = {}
-    for record in records:
-        told = position(record)
-        if told is not None and told.seq > reached.get(told.student_id, 0):
-            reached[told.student_id] = told.seq
-    return [Position(student, seq) for student, seq in sorted(reached.items())]
+                return 0
+    return 0

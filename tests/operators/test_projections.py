@@ -42,6 +42,11 @@ def test_the_furthest_record_of_each_student_counts():
     assert furthest(records) == [Position(STUDENT, 3), Position(OTHER, 1)]
 
 
+def test_two_spellings_of_a_student_are_one():
+    records = [Told(STUDENT.upper().encode(), b"5"), Told(STUDENT.encode(), b"2")]
+    assert furthest(records) == furthest(reversed(records)) == [Position(STUDENT, 5)]
+
+
 @pytest.mark.parametrize(
     ("key", "sequence"),
     [(b"nobody", b"1"), (None, b"1"), (STUDENT.encode(), b"one"), (STUDENT.encode(), b"0"), (b"\xff", b"1")],
