@@ -161,10 +161,12 @@ class Cluster:
             if isinstance(node, ChildNode):
                 node.wait_ready(60.0)
 
-    def get(self, number: int, path: str) -> str:
+    def get(self, number: int, path: str, *, token: str | None = None) -> str:
         """What the node answers; empty while it does not."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         try:
-            with urllib.request.urlopen(self.url(number) + path, timeout=3.0) as answer:
+            asked = urllib.request.Request(self.url(number) + path, headers=headers)
+            with urllib.request.urlopen(asked, timeout=3.0) as answer:
                 text: str = answer.read().decode()
                 return text
         except OSError:

@@ -223,7 +223,8 @@ def test_a_partition_that_only_parks_waits_and_goes_on(open_bench, send):
 
 def test_a_node_that_was_left_out_asks_for_its_share(open_bench, send, monkeypatch):
     """As when a leader shares out before it knows the topic's partitions."""
-    assign, left_out = CooperativeStickyAssignor.assign, []
+    assign = CooperativeStickyAssignor.assign
+    left_out: list[int] = []
 
     def nothing_at_first(self, cluster, members):
         shared = assign(self, cluster, members)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import uuid
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from kcactors.settings import load
 from kcactors.verbs.tokens import mint
 from tests.chaos.audit import audit
 from tests.chaos.cluster import COURSES, Cluster, Feeder
+from tests.chaos.faults import Act
 from tests.chaos.storm import settle
 from tests.support.apache_kafka import apache_or_skip
 from tests.support.waiting import wait_until, wait_until_async
@@ -82,6 +84,40 @@ def test_a_session_on_any_node_sees_what_any_other_commits(cluster, sent):
     assert events >= 2 * expected
     assert (holes, repeated) == (0, 0)
     assert audit(cluster, sent, []) == []
+
+
+def test_students_of_partitions_that_move_are_put_away(cluster, sent):
+    cluster.nodes[2].send(signal.SIGTERM)
+    wait_until(lambda: len(cluster.partitions_of(0) | cluster.partitions_of(1)) == 12, 60)
+    payments = captured(students=60, count=120)
+    feeder = Feeder(cluster)
+    for payment in payments:
+        feeder.send(str(payment.student_id), plan.delivery(payment, plan.Via.KAFKA).body)
+    feeder.finish()
+    sent.extend(payment.payment_id for payment in payments)
+    settle(cluster, len(sent))
+    before = active_students(cluster, 0), active_students(cluster, 1)
+    cluster.act(Act(0.0, "drain node", 2, False))
+    cluster.wait_ready()
+    cluster.wait_shared_out()
+
+    def stay(number):
+        return sum(
+            feeder.partitions[student] in cluster.partitions_of(number) for student in feeder.partitions
+        )
+
+    # Those of the tests before may be there as well, of partitions that stayed.
+    wait_until(lambda: all(before[n] - active_students(cluster, n) > 0 for n in (0, 1)), 30)
+    wait_until(lambda: all(stay(n) <= active_students(cluster, n) < stay(n) + 13 for n in (0, 1)), 30)
+    assert sum(map(stay, NODES)) == len(feeder.partitions)
+
+
+def active_students(cluster, number):
+    """As the node says; students are put away for idleness after two minutes."""
+    token = mint(load(cluster.settings()).auth, operator=True, ttl_s=600)
+    tree = json.loads(cluster.get(number, "/api/v1/supervision", token=token))["root"]
+    core = next(one for one in tree["children"] if one["name"] == "core")
+    return next(one for one in core["children"] if one["name"] == "directory")["active"]
 
 
 def test_records_under_a_wrong_key_are_reported_and_still_correct(cluster, sent):

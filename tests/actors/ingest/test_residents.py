@@ -11,7 +11,7 @@ class Directory:
     def __init__(self, *names, busy=()):
         self.names = set(names)
         self.busy = set(busy)
-        self.asked = Counter()
+        self.asked: Counter[str] = Counter()
 
     @property
     def active(self):
