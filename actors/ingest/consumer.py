@@ -110,8 +110,10 @@ class PaymentConsumer:
         windows: Windows,
         now: Callable[[], float],
         calls: ClientCalls,
+        on_fenced: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.windows = windows
+        self._on_fenced = on_fenced
         self._member = member
         self._now = now
         self._life = windows.claim()
@@ -327,14 +329,16 @@ class PaymentConsumer:
         )
 
     def lose(self, partitions: Iterable[TopicPartition]) -> None:
-        """Partitions are lost: another owns them already, so nothing is committed.
+        """Partitions are lost: another owns them already, so nothing is committed, and ``on_fenced`` hears how many.
 
         The assignor would claim them again from its memory, under a generation that is no more.
         """
         reach("ingest.lost")
+        partitions = list(partitions)
         self.windows.close(self._life, partitions)
         self._assignor.member_assignment = None
         logger.warning("membership was lost; others own our partitions by now")
+        self._on_fenced(len(partitions))
 
     def gain(self, partitions: Iterable[TopicPartition]) -> None:
         """Partitions are ours."""

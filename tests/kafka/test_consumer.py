@@ -52,7 +52,7 @@ class Member:
             # The embedded broker lets the others wait for this long whenever a member comes or goes.
             session_timeout_ms=2_500 if kafka.kind == "embedded" else 6_000,
         )
-        self.fenced = []
+        self.fenced: list[int] = []
         self.consumer = PaymentConsumer(
             kafka.broker, member, self.windows, time.monotonic, self.calls, self.fenced.append
         )
