@@ -209,11 +209,12 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     found: dict[str, list[float]] = defaultdict(list)
     for run in range(runs):
         rate, cost = absorbed(run)
+        _tell(f"run {run + 1}: {rate:,.0f} deliveries/s, {cost:.0f} us each")
         rates.append(rate)
         costs.append(cost)
         by_hand.append(absorbed_by_hand(run))
         felt(copies, found)
-        print(f"  run {run + 1}: {rate:,.0f} deliveries/s, {dict(found)}", file=sys.stderr, flush=True)
+        _tell(f"run {run + 1}: {by_hand[-1]:,.0f} deliveries/s by hand, {dict(found)}")
     hand = figure(GROUP, "95 % duplicates, one transaction a message", by_hand, "deliveries/s")
     rows = [
         hand,
@@ -226,3 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
             calm = figure(GROUP, f"others by {way}, p99 without the storm", values["without"], "ms")
             rows += [calm, figure(GROUP, f"others by {way}, p99 within it", values["with"], "ms", calm)]
     return rows
+
+
+def _tell(text: str) -> None:
+    print(f"  {text}", file=sys.stderr, flush=True)

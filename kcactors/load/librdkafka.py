@@ -127,7 +127,8 @@ class PaymentTopic:
         except KafkaException as error:
             raise ServiceAway("Kafka", str(error)) from error
         return {
-            place.partition: self._ends[place.partition] - max(place.offset, 0)
+            # others may send to the same topic, so that the group can be beyond our own last record
+            place.partition: max(0, self._ends[place.partition] - max(place.offset, 0))
             for place in committed
             if place.partition in self._ends
         }

@@ -50,6 +50,19 @@ def test_what_is_not_committed_is_behind(topic, commit):
     assert topic.behind() == 0
 
 
+def test_what_others_sent_and_the_group_has_read_is_not_behind(
+    topic, commit, broker, payment_topic, consumer_group
+):
+    topic.send("student", b"{}")
+    topic.flush()
+    with closing(PaymentTopic(broker, payment_topic, consumer_group, embedded=True)) as another:
+        for _ in range(5):
+            another.send("student", b"{}")
+        another.flush()
+    commit()
+    assert topic.behind() == 0
+
+
 def test_a_student_s_records_share_a_partition_and_keep_their_order(topic, broker, payment_topic):
     seen = []
     with closing(TopicReader(broker, payment_topic, lambda headers, value: seen.append(value))):
