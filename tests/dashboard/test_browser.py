@@ -222,15 +222,6 @@ def test_the_keyboard_is_enough(visitor: Visitor, stand: Stand) -> None:
     assert stand.tree.ledgers[1].cell.suspended
 
 
-def test_redis_away_is_said_and_the_page_goes_on(own_stand: Stand, visitor: Visitor) -> None:
-    visitor.sign_in()
-    own_stand.redis.stop()
-    visitor.page.get_by_text("Redis is away").wait_for()
-    visitor.picture("cluster-redis-away")
-    visitor.open("/tree")
-    assert "backing off" in visitor.page.inner_text("main")
-
-
 def test_a_hidden_tab_costs_nothing(visitor: Visitor, stand: Stand) -> None:
     visitor.sign_in()
     wait_until(lambda: stand.dashboard.viewers.taken == 1)

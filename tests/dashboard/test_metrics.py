@@ -15,6 +15,7 @@ from actors.metrics import PartitionMetrics, WorkMetrics
 from gateway.metrics import GatewayMetrics
 from kcactors.oversight import outbox_gauge
 from supervision import System
+from supervision.cellstate import State
 from supervision.dashboard.census import Census
 from supervision.dashboard.metrics import RuntimeCollector
 from tests.house.source import ROOT
@@ -89,15 +90,23 @@ def test_histograms_only_grow_with_their_bounds(tree, registry):
     assert counts[-1][0] == float("inf")
 
 
-def test_more_students_make_no_more_series(tree, registry):
+@pytest.mark.parametrize("students", [20_000, pytest.param(100_000, marks=pytest.mark.soak)])
+def test_more_students_make_no_more_series(tree, registry, students):
+    def handled():
+        return value(registry, "kcactors_actor_messages_total", **{"class": "Student"})
+
     for n in range(100):
         tree.students.tell(f"s{n}", n)
-    wait_until(lambda: value(registry, "kcactors_actor_messages_total", **{"class": "Student"}) == 100)
+    wait_until(lambda: handled() == 100)
     before = series(registry)
-    for n in range(20_000):
-        tree.students.tell(f"t{n}", n)
-    wait_until(lambda: value(registry, "kcactors_actor_messages_total", **{"class": "Student"}) == 20_100, 30)
-    assert series(registry) == before
+    for n in range(100, students):
+        tree.students.tell(f"s{n}", n)
+    wait_until(lambda: handled() == students, 120)
+    assert tree.students.active == students
+    # A state that no actor was in before may show; there are as many as `State` and two more.
+    grown = {one for one in series(registry) - before if one[0] != "kcactors_actors"}
+    assert grown == set()
+    assert sum(one[0] == "kcactors_actors" for one in series(registry)) <= len(before) + len(State)
 
 
 def test_reading_metrics_does_not_walk_over_the_actors_each_time(dashboard):

@@ -4,6 +4,7 @@ In trouble: a suspended ledger, a student whose payment the database refuses, re
 left its last report behind, and in the end Redis away.
 """
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -102,6 +103,8 @@ class Site:
         self._over.set()
         for lane in self._lanes:
             lane.join(20)
+        # Nothing is left to be drained for.
+        self.house.node.send(signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
