@@ -19,6 +19,7 @@ from actors.ingest.actor import Ingest, IngestLimits
 from actors.ingest.breaker import BreakerLimits
 from actors.ingest.consumer import Membership, PaymentConsumer
 from actors.ingest.offsets import WindowLimits, Windows
+from actors.ingest.partition import naming
 from actors.ingest.watch import ClientCalls, IngestWatch
 from actors.intake import Intake
 from actors.ledger.actor import Ledger
@@ -33,6 +34,7 @@ from actors.publisher.producer import Producer
 from actors.publisher.relay import Nudge, Relay, RelayLimits
 from actors.store.connection import Connection
 from actors.student.actor import Student
+from kcactors.chronicle import Chronicle
 from kcactors.settings import Settings
 from kcactors.upkeep import Upkeep
 from supervision import (
@@ -74,7 +76,8 @@ class Tree:
         self._roles = roles
         self._epoch = epoch
         self._registry = registry
-        self.metrics = WorkMetrics(registry)
+        self._chronicle = Chronicle(system)
+        self.metrics = WorkMetrics(registry, self._chronicle.parked)
         self.windows = Windows(_breaker(settings))
         registry.register(PartitionMetrics(self.windows.all, system.clock.monotonic))
         self._states: dict[str, bool] = {"redis": True}
@@ -126,9 +129,11 @@ class Tree:
         return partial(self._set_state, name)
 
     def _set_state(self, name: str, up: bool) -> None:  # noqa: FBT001  (a callback with one fact)
-        if self._states.get(name) is not up:
+        before = self._states.get(name)
+        if before is not up:
             self._states[name] = up
             self.metrics.up.labels(name).set(up)
+            self._chronicle.state(name, before, up)
 
     def _announcer(self) -> Announcer:
         redis = self._settings.redis
@@ -212,6 +217,7 @@ class Tree:
             active_max=settings.active_max,
             mailbox_limit=settings.mailbox_max,
             poison=PoisonPolicy(retries=settings.attempts_max - 1, park=park),
+            group_of=naming(self._settings.kafka.partitions),
         )
 
     def _start_ingest(self, core: ActorRef[Any]) -> None:
@@ -237,7 +243,7 @@ class Tree:
         calls = ClientCalls(now)
 
         def connect() -> PaymentConsumer:
-            return PaymentConsumer(broker, member, self.windows, now, calls)
+            return PaymentConsumer(broker, member, self.windows, now, calls, self._chronicle.fenced)
 
         spec = ChildSpec(
             "ingest",
