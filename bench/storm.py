@@ -155,7 +155,7 @@ async def _others(
             plan = deliveries(shape, payments(shape, courses, datetime.now(UTC)), 0)
             for each in plan:
                 behind = each.via is Via.KAFKA and _partition(each.student_id) == busy
-                ways[each.payment_id] = "Kafka, the storm's partition" if behind else str(each.via)
+                ways[each.payment_id] = "Kafka, same partition" if behind else str(each.via)
             await feeder.feed(plan, rate_per_s=OTHERS_PER_S)
         await _arrived(feeder.sent)
     finally:
@@ -221,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
         figure(GROUP, "95 % duplicates absorbed", rates, "deliveries/s", hand),
         figure(GROUP, "node CPU of such a delivery", costs, "us"),
     ]
-    for way in (*map(str, Via), "Kafka, the storm's partition"):
+    for way in (*map(str, Via), "Kafka, same partition"):
         values = {name: found[f"others by {way}, p99 {name} the storm"] for name in ("without", "with")}
         if values["without"] and values["with"]:
             calm = figure(GROUP, f"others by {way}, p99 without the storm", values["without"], "ms")
