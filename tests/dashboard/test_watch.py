@@ -126,7 +126,7 @@ def test_what_is_charged_can_be_cancelled():
 
     async def page() -> None:
         try:
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             ended.append("cancelled")
             raise
