@@ -77,6 +77,8 @@ def main() -> None:
         measured = module.main(quick)
         rows += measured
         keep(group, made, measured)
+        for old in RESULTS.glob(f"{group}-*.svg"):
+            old.unlink()
         for name, drawing in getattr(module, "plots", plots)(measured).items():
             (RESULTS / name).write_text(drawing)
         print(f"\n{group}\n{table(measured)}\n", flush=True)

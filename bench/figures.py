@@ -48,7 +48,7 @@ def table(rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
         spread = f"[{_short(row['low'])} … {_short(row['high'])}]" if row.get("runs", 1) > 1 else ""
-        ratio = f"{row['ratio']:.2f} x {row['baseline']}" if row["ratio"] is not None else ""
+        ratio = f"{_short(row['ratio'])} x {row['baseline']}" if row["ratio"] is not None else ""
         line = f"  {row['name']:<{width}}  {row['value']:>14,.2f} {row['unit']:<12} {spread:<24} {ratio}"
         lines.append(line.rstrip())
     return "\n".join(lines)

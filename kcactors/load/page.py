@@ -147,7 +147,9 @@ def _said(value: object) -> str:
         return "as fast as it goes"
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 assert set(CHECKS) == set(Verdict.__struct_fields__)  # noqa: S101 - a new check must not be missing on the page
