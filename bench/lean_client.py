@@ -4,6 +4,7 @@ import asyncio
 import base64
 import os
 from collections.abc import Callable
+from typing import cast
 
 MASKED = 0x80
 
@@ -62,9 +63,9 @@ class LeanClient(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(self._request)
+        # uvloop's transports are of no class of asyncio's.
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(self._request)
         self._request = b""
 
     def connection_lost(self, exc: Exception | None) -> None:
