@@ -54,8 +54,10 @@ DATABASE_BACKOFF = Backoff(initial_s=0.05, max_s=1.0)
 """Between tries of a batch while the database is away: short, because students wait on the other side."""
 BROKER_BACKOFF = Backoff(initial_s=0.2, max_s=2.0)
 ALLOCATOR_BATCHES = 4
-"""How many ledger batches the allocator takes at once. It waits for the lanes that ledgers hold, so under load it has to make
-more of each turn than they do: 3,600 payments/s became 4,000 until all is allocated and published, and a quarter of its SQL went.
+"""How many ledger batches the allocator takes at once.
+
+It waits for the lanes that ledgers hold, so under load it has to make more of each turn than they do: 3,600 payments/s
+became 4,000 until all is allocated and published, and a quarter of its SQL went.
 """
 
 
@@ -166,11 +168,10 @@ class Tree:
         return Relay(connection, connect, announce, nudge, limits, self.metrics, self._state("kafka"))
 
     def _allocator_spec(self, committed: Callable[[Sequence[LoggedEvent]], None]) -> ChildSpec:
+        batch_max = ALLOCATOR_BATCHES * self._settings.ledger.batch_max
         return ChildSpec(
             "allocator",
-            lambda: Allocator(
-                self._connection("allocator"), committed, ALLOCATOR_BATCHES * self._settings.ledger.batch_max
-            ),
+            lambda: Allocator(self._connection("allocator"), committed, batch_max),
             poison=PoisonPolicy(retries=1, backoff=DATABASE_BACKOFF),
             mailbox_limit=self._settings.ledger.mailbox_max,
         )
