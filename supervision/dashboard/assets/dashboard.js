@@ -131,8 +131,10 @@ function ask(text) {
 
 async function act(form) {
   const fields = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, String(value)]));
+  // Taken now: while the question stands, a new body may make another button of this one.
+  const asked = form.dataset.do;
   if (!(await ask(form.dataset.ask))) return;
-  const answer = await fetch(`${prefix}/do/${form.dataset.do}`, {
+  const answer = await fetch(`${prefix}/do/${asked}`, {
     method: "POST", headers: { "content-type": "application/json", "x-csrf-token": csrf }, body: JSON.stringify(fields),
   }).catch(() => null);
   const said = answer ? await answer.json().catch(() => ({})) : {};
