@@ -16,7 +16,7 @@ from actors.protocol import ids
 class Request(msgspec.Struct, frozen=True):
     """An allocation without trainer. ``turn`` counts what has been told about it so far.
 
-    Ids are lower-case text everywhere here: to hash and compare UUID objects was a third of the rule's time.
+    Ids are lower-case text everywhere here: to hash and compare UUID objects was a quarter of an allocation's Python.
     """
 
     purchase_id: str

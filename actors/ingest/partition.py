@@ -40,4 +40,4 @@ def naming(partitions: int) -> Callable[[str], str] | None:
     if partitions < 1:
         return None
     names = [f"partition {number}" for number in range(partitions)]
-    return lambda key: names[(murmur2(key.encode()) & 0x7FFFFFFF) % partitions]
+    return lambda key: names[partition_of(key, partitions)]
