@@ -151,3 +151,28 @@ def test_no_more_is_named_than_one_look_may_name(world):
     (line,) = [line for line in lines if line.findings]
     assert (line.kind, line.open) == ("payment_without_purchase", 3)
     assert found(world, ACTION) == []
+
+
+def test_healing_one_student_does_not_read_the_purchases_of_the_others(world):
+    """It holds the student's lane meanwhile: reading all tables for each kept payments waiting for a minute."""
+    database = world.database
+    (mine,) = database.execute("select purchase_id from purchase limit 1").fetchone()
+    with database.transaction(force_rollback=True):
+        # whole effects of others, each with a refund, so that no branch of the view is empty
+        database.execute(
+            "insert into purchase"
+            " (purchase_id, provider, payment_id, student_id, course_id, tier, amount, currency, status, refunded)"
+            " select gen_random_uuid(), 'kc', 'other-' || n, gen_random_uuid(), course_id, 4, 10, 'INR',"
+            " 'partly_refunded', 1 from generate_series(1, 500) n, (select course_id from course limit 1) c"
+        )
+        database.execute(
+            "insert into refund (provider, refund_id, payment_id, student_id, amount, currency, status, applied_at)"
+            " select 'kc', 'refund-' || payment_id, payment_id, student_id, 1, 'INR', 'applied', now() from purchase"
+            " where payment_id like 'other-%'"
+        )
+        database.execute("analyze purchase, refund")
+        read = "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = 'purchase'"
+        (before,) = database.execute(read).fetchone()
+        database.execute("select kc.missing_events(array[%s]::uuid[])", (mine,))
+        (after,) = database.execute(read).fetchone()
+    assert after - before < 50
