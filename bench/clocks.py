@@ -45,6 +45,14 @@ def thread_s(pid: int) -> dict[int, tuple[str, float]]:
     return found
 
 
+def _process_s_if_there(pid: int) -> float:
+    """As `process_s`; nothing of one that has just ended, whom its parent counts."""
+    try:
+        return process_s(pid)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+
+
 class PostgresClock:
     """CPU of a whole cluster of PostgreSQL that runs on this machine."""
 
@@ -58,7 +66,7 @@ class PostgresClock:
         """CPU seconds of every process, those that have ended included."""
         own = fields(Path(f"/proc/{self._postmaster}/stat"))
         ended = (int(own[13]) + int(own[14])) / TICKS_PER_S
-        return process_s(self._postmaster) + ended + sum(process_s(pid) for pid in self._children())
+        return process_s(self._postmaster) + ended + sum(map(_process_s_if_there, self._children()))
 
     def by_role_s(self) -> dict[str, float]:
         """CPU seconds of each role that is there now: the connections by name, the background by what it is."""

@@ -19,8 +19,8 @@ purchases as (
     select purchase_id, 'kc', payment_id, student_id, course_id, 10, 499900, 'INR' from made
 ),
 allocations as (
-    insert into allocation (allocation_id, purchase_id, student_id, course_id, trainer_id, status)
-    select allocation_id, purchase_id, student_id, course_id, trainer_id, 'allocated' from made
+    insert into allocation (allocation_id, purchase_id, student_id, course_id, trainer_id, status, turn)
+    select allocation_id, purchase_id, student_id, course_id, trainer_id, 'allocated', 1 from made
 ),
 marks as (
     insert into inbox (provider, event_id, payment_id, outcome, type, via)

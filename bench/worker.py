@@ -63,6 +63,10 @@ class Worker:
         """CPU that PostgreSQL has used, all processes."""
         return self._postgres.total_s()
 
+    def served_s(self) -> float:
+        """The same without what the bench itself asked on this connection."""
+        return self._postgres.total_s() - process_s(self._database.info.backend_pid)
+
 
 @contextmanager
 def ground(shop: Shop) -> Iterator[Services]:
