@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
@@ -35,4 +37,6 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """``GET /metrics``: Prometheus text."""
     door: Door = request.app.state.door
-    return Response(generate_latest(door.metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})
+    # 6 to 14 ms of work, which every webhook and session would wait for in the loop.
+    text = await asyncio.to_thread(generate_latest, door.metrics.registry)
+    return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
