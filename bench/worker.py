@@ -60,11 +60,7 @@ class Worker:
         return process_s(self.node.pid)
 
     def postgres_s(self) -> float:
-        """CPU that PostgreSQL has used, all processes."""
-        return self._postgres.total_s()
-
-    def served_s(self) -> float:
-        """The same without what the bench itself asked on this connection."""
+        """CPU that PostgreSQL has used, all processes, without what the bench itself asked on this connection."""
         return self._postgres.total_s() - process_s(self._database.info.backend_pid)
 
 
