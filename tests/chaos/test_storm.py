@@ -1,4 +1,4 @@
-"""A short storm, and the crash matrix. A build server runs three (``--quick``), ``make chaos`` twenty long ones."""
+"""A short storm, and the crash matrix. The gate runs three storms (``--quick``), ``make chaos`` twenty long ones."""
 
 import uuid
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ FEW = ("ledger.applied", "relay.sent", "ingest.drained")
 """Points that `make test` has the time for; the others run with ``--with chaos``."""
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(300)
 def test_a_short_storm_breaks_no_promise():
     with Cluster(apache_or_skip(), nodes=3) as cluster:

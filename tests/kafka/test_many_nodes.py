@@ -26,7 +26,9 @@ NODES = (0, 1, 2)
 
 @pytest.fixture(scope="module")
 def cluster():
-    with Cluster(apache_or_skip(), nodes=len(NODES)) as running:
+    # On a slow machine nobody is put away for idleness, and no node is taken for dead: who is active is counted here.
+    patient = {"KCACTORS_STUDENT_IDLE_S": "600"}
+    with Cluster(apache_or_skip(), nodes=len(NODES), session_timeout_s=6.0, settings=patient) as running:
         for number in NODES:
             running.start_node(number)
         running.wait_ready()
@@ -96,24 +98,28 @@ def test_students_of_partitions_that_move_are_put_away(cluster, sent):
     feeder.finish()
     sent.extend(payment.payment_id for payment in payments)
     settle(cluster, len(sent))
-    before = active_students(cluster, 0), active_students(cluster, 1)
+    before = [(cluster.partitions_of(number), active_students(cluster, number)) for number in (0, 1)]
     cluster.act(Act(0.0, "drain node", 2, False))
     cluster.wait_ready()
     cluster.wait_shared_out()
 
-    def stay(number):
-        return sum(
-            feeder.partitions[student] in cluster.partitions_of(number) for student in feeder.partitions
-        )
+    def stayed(number):
+        # The group may move a partition between these two as well: its students are put away like the others.
+        had, active_before = before[number]
+        kept = had & cluster.partitions_of(number)
+        stay = sum(feeder.partitions[student] in kept for student in feeder.partitions)
+        active = active_students(cluster, number)
+        # Those of the tests before may be there as well, of partitions that stayed.
+        assert stay <= active < min(active_before, stay + 13), (number, stay, active, active_before)
+        return True
 
-    # Those of the tests before may be there as well, of partitions that stayed.
-    wait_until(lambda: all(before[n] - active_students(cluster, n) > 0 for n in (0, 1)), 30)
-    wait_until(lambda: all(stay(n) <= active_students(cluster, n) < stay(n) + 13 for n in (0, 1)), 30)
-    assert sum(map(stay, NODES)) == len(feeder.partitions)
+    wait_until(
+        lambda: all(map(stayed, (0, 1))), 30, what="only students of partitions that stayed are active"
+    )
 
 
 def active_students(cluster, number):
-    """As the node says; students are put away for idleness after two minutes."""
+    """As the node says."""
     token = mint(load(cluster.settings()).auth, operator=True, ttl_s=600)
     tree = json.loads(cluster.get(number, "/api/v1/supervision", token=token))["root"]
     core = next(one for one in tree["children"] if one["name"] == "core")
