@@ -100,7 +100,7 @@ class Hand:
             now, later = split(writes[:BATCH_MAX])
             writes = cast("list[Write]", later) + writes[BATCH_MAX:]
             with self.transaction():
-                applied = decode(self.connection.rows("apply", (encode(now),))[0][0])
+                applied = decode(self.connection.text("apply", encode(now)))
                 self._logged += applied.events
             verdicts += applied.verdicts
         return verdicts

@@ -72,7 +72,7 @@ class Hands:
             raise TypeError("the bench sends payments only")
         text = encode([Write(Deliver(event, Silent(), "bench", 0.0), None)])  # type: ignore[arg-type]
         with self._connection() as connection:
-            applied = decode(connection.rows("apply", (text,))[0][0])
+            applied = decode(connection.text("apply", text))
             verdict = applied.verdicts[0]
             events = list(applied.events)
             if verdict.allocate and verdict.purchase_id is not None:

@@ -104,7 +104,10 @@ class Upkeep:
     def _projection(self, name: str) -> ChildSpec:
         kafka, drain_s = self._settings.kafka, self._settings.ingest.drain_s
         broker, now = kafka.broker(), self._system.clock.monotonic
-        limits = ProjectionLimits(poll_s=self._settings.projections.poll_s, drain_s=drain_s)
+        ours = self._settings.projections
+        # each read costs some milliseconds, however little it finds
+        rest_s = ours.echo_poll_s if name == "echo" else ours.poll_s
+        limits = ProjectionLimits(poll_s=rest_s, drain_s=drain_s)
         member = Membership(
             topic=kafka.business_topic,
             group_id=f"{kafka.group_id}-{name}",
@@ -112,7 +115,7 @@ class Upkeep:
             drain_s=drain_s,
             fetch_wait_ms=int(PEEK_S * 1000),
             session_timeout_ms=kafka.session_timeout_ms,
-            poll_max_records=self._settings.projections.batch_max,
+            poll_max_records=ours.batch_max,
         )
 
         answered = telling(self._committed)

@@ -23,13 +23,13 @@ def allocate(connection: Connection, purchases: Sequence[UUID]) -> tuple[list[De
         StoreError: sorted as in :mod:`actors.store.errors`; nothing was written then.
     """
     events: list[LoggedEvent] = []
-    with connection.transaction():
-        opened = _opened(connection.rows("open_allocation", (list(purchases),))[0][0])
+    with connection.two_trips() as trips:
+        opened = _opened(trips.first("open_allocation", f"{{{','.join(map(str, purchases))}}}".encode()))
         reach("allocator.opened")
         decisions = decide(opened)
         if decisions:
-            text = msgspec.json.encode(decisions).decode()
-            events = _logged(connection.rows("close_allocation", (text,))[0][0])
+            text = msgspec.json.encode(decisions)
             reach("allocator.before_commit")
+            events = _logged(trips.last("close_allocation", text))
     reach("allocator.committed")
     return decisions, events

@@ -92,7 +92,7 @@ class Ledger(Actor):
         started_s = clock.monotonic()
         try:
             reach("ledger.before_apply")
-            applied = decode(self._connection.rows("apply", (encode(batch),))[0][0])
+            applied = decode(self._connection.text("apply", encode(batch)))
             reach("ledger.applied")
         except DatabaseAway as error:
             raise DependencyUnavailable(f"database away: {error}") from error

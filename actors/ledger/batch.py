@@ -94,7 +94,7 @@ def split(messages: Iterable[Message]) -> tuple[list[Message], list[Message]]:
     return now, later
 
 
-def encode(messages: Sequence[Message]) -> str:
+def encode(messages: Sequence[Message]) -> bytes:
     """The JSON text for ``kc.apply``; position in ``messages`` is the message's ``i``."""
     batch = Batch()
     for i, message in enumerate(messages):
@@ -113,9 +113,9 @@ def encode(messages: Sequence[Message]) -> str:
                 batch.notices.append(notice_row(i, deliver, event))
             case PaymentUnnamed() as event:
                 batch.unnamed.append(unnamed_row(i, deliver, event))
-    return _encode(batch).decode()
+    return _encode(batch)
 
 
-def decode(text: str) -> Applied:
+def decode(text: bytes) -> Applied:
     """Read the answer of ``kc.apply``."""
     return _decode(text)

@@ -14,6 +14,7 @@ from typing import Any, Self
 import msgspec
 import psycopg
 
+from actors.store.direct import Direct
 from actors.store.errors import DatabaseAway, sort_error
 from actors.store.sql import query
 
@@ -46,12 +47,34 @@ def conninfo(url: str, role: str, limits: ConnectionLimits) -> dict[str, Any]:
     }
 
 
+class TwoTrips:
+    """The two statements of a transaction: texts in, texts out. Their errors are the driver's."""
+
+    def __init__(self, direct: Direct) -> None:
+        self._direct = direct
+        self._within = direct.in_transaction
+
+    def first(self, name: str, argument: bytes) -> bytes:
+        """Begin, and the answer of the named statement."""
+        return (self._direct.text if self._within else self._direct.begin_with)(name, argument)
+
+    def last(self, name: str, argument: bytes) -> bytes:
+        """The answer of the named statement; everything is committed by then."""
+        return (self._direct.text if self._within else self._direct.commit_with)(name, argument)
+
+    def leave(self) -> None:
+        """Roll back what was begun here and not committed."""
+        if not self._within and self._direct.in_transaction:
+            self._direct.roll_back()
+
+
 class Connection:
     """A connection with named queries and sorted errors. Not for more than one thread."""
 
     def __init__(self, url: str, role: str, limits: ConnectionLimits | None = None) -> None:
         self._kwargs = conninfo(url, role, limits or ConnectionLimits())
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._direct: Direct | None = None
         self.generation = 0
 
     def __enter__(self) -> Self:
@@ -76,6 +99,28 @@ class Connection:
         with self._sorted_errors():
             return self._open().execute(query(name), parameters).rowcount
 
+    def text(self, name: str, argument: bytes) -> bytes:
+        """The answer of the named statement, which takes one text and returns one: see :mod:`actors.store.direct`.
+
+        Raises:
+            DatabaseAway, Contended, BadData, StoreFault: see :mod:`actors.store.errors`.
+        """
+        with self._sorted_errors():
+            return self._direct_way().text(name, argument)
+
+    @contextlib.contextmanager
+    def two_trips(self) -> Iterator[TwoTrips]:
+        """A transaction of two statements in two round trips; inside another transaction it is a part of that one.
+
+        What was begun and not committed is rolled back at the end.
+        """
+        with self._sorted_errors():
+            trips = TwoTrips(self._direct_way())
+            try:
+                yield trips
+            finally:
+                trips.leave()
+
     @contextlib.contextmanager
     def transaction(self, *, rehearse: bool = False) -> Iterator[None]:
         """One transaction around several statements; with ``rehearse`` it is rolled back at the end."""
@@ -84,7 +129,7 @@ class Connection:
 
     def close(self) -> None:
         """Close, if open. A later use connects again."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._direct = self._connection, None, None
         if connection is not None:
             with contextlib.suppress(psycopg.Error):
                 connection.close()
@@ -92,8 +137,15 @@ class Connection:
     def _open(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(**self._kwargs)
+            self._direct = None
             self.generation += 1
         return self._connection
+
+    def _direct_way(self) -> Direct:
+        connection = self._open()
+        if self._direct is None:
+            self._direct = Direct(connection)
+        return self._direct
 
     @contextlib.contextmanager
     def _sorted_errors(self) -> Iterator[None]:

@@ -97,4 +97,5 @@ class Projections(Group, frozen=True, kw_only=True):
         ),
     ] = False
     poll_s: Annotated[Seconds, Meta(description="between two reads, so that many events go together")] = 0.25
+    echo_poll_s: Annotated[Seconds, Meta(description="the same of the echo, for which nobody waits")] = 1.0
     batch_max: Annotated[Count, Meta(description="events of one read")] = 5_000

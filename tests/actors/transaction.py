@@ -42,9 +42,9 @@ _AT = decode_payment(
 
 def apply(connection: "psycopg.Connection[Any]", *events: PaymentEvent) -> Applied:
     writes: list[Any] = [Write(Deliver(event, Nowhere(), "test", 0.0), None) for event in events]  # type: ignore[arg-type]
-    row = connection.execute("select kc.apply(%s::jsonb)", (encode(writes),)).fetchone()
+    row = connection.execute("select kc.apply(%s::jsonb)", (encode(writes).decode(),)).fetchone()
     assert row is not None
-    return decode(row[0])
+    return decode(row[0].encode())
 
 
 def outcomes(applied: Applied) -> list[str]:

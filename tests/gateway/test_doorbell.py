@@ -112,6 +112,17 @@ def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(redis_url):
     publisher.close()
 
 
+async def test_a_connection_that_redis_closed_meanwhile_is_made_again_without_a_word(redis_url, publisher):
+    async with listening(redis_url) as ear:
+        await wait_until_async(lambda: ear.subscriber.up)
+        assert await ear.subscriber.subscribe("a")
+        publisher.publish([("a", "1")])
+        with redis.Redis.from_url(redis_url) as admin:
+            admin.client_kill_filter(_type="normal", skipme=True)
+        publisher.publish([("a", "2")])
+        await wait_until_async(lambda: ear.heard("1", "2"))
+
+
 def test_a_refused_message_is_said_and_the_next_one_arrives(redis_url):
     publisher = DoorbellPublisher(redis_url)
     with redis.Redis.from_url(redis_url) as client:

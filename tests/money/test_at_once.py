@@ -78,7 +78,7 @@ class Workers:
             left: list[Message] = [Write(Deliver(event, Nowhere(), "test", 0.0), None) for event in chosen]  # type: ignore[arg-type]
             while left:
                 now, left = split(left)
-                until_through(partial(connection.rows, "apply", (encode(now),)))
+                until_through(partial(connection.text, "apply", encode(now)))
 
     def _allocate(self, _: str, connection: Connection) -> None:
         while not self._done.is_set():
