@@ -148,3 +148,39 @@ def test_marks_without_anything_else_are_recovered_and_other_peoples_outcomes_to
         "parked before": "created",
         "a refund's": "created",
     }
+
+
+def test_a_payment_that_another_student_brings_meanwhile_is_a_lost_race(
+    database: Connection, database_url: str
+) -> None:
+    """Past the lanes: the two meet at the payment itself, and the one who waited comes again and finds it."""
+    course = new_course(database, 5)
+    event, other = payment(uuid4(), course, "pay_1"), payment(uuid4(), course, "pay_1")
+    said: list[str | None] = []
+
+    def bring(connection: Connection) -> None:
+        try:
+            said.extend(outcomes(apply(connection, other)))
+        except psycopg.errors.SerializationFailure as error:
+            said.append(error.sqlstate)
+
+    with psycopg.connect(database_url) as first, psycopg.connect(database_url, autocommit=True) as second:
+        apply(first, event)
+        thread = threading.Thread(target=bring, args=(second,))
+        thread.start()
+        wait_until(lambda: waits_for_a_lock(database, second.info.backend_pid))
+        first.commit()
+        thread.join(timeout=10)
+        assert said == ["40001"]
+        # the same payment under another student is refused, not bought again
+        assert outcomes(apply(second, other)) == ["conflict"]
+    assert database.execute("select count(*), count(distinct student_id) from purchase").fetchone() == (1, 1)
+    assert database.execute("select count(*) from event").fetchone() == (2,)
+
+
+def test_a_lane_whose_number_was_set_back_is_bad_data_and_no_race(database: Connection) -> None:
+    course, student = new_course(database, 5), uuid4()
+    apply(database, payment(student, course))
+    database.execute("update lane set seq = 0")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        apply(database, payment(student, course))

@@ -20,6 +20,7 @@ declare
     verdicts kc.verdict[] := '{}';
     more kc.verdict[];
     places uuid[] := '{}';
+    students uuid[];
     lanes lane[] := '{}';
     at timestamptz;
 begin
@@ -54,8 +55,12 @@ begin
         end if;
     end loop;
     if cardinality(payments) + cardinality(refunds) + cardinality(disputes) > 0 then
-        lanes := kc.lock_lanes(array(select student_id from unnest(payments) union select student_id from unnest(refunds) where student_id is not null
-            union select student_id from unnest(disputes) where student_id is not null));
+        students := array(select student_id from unnest(payments));
+        if cardinality(refunds) + cardinality(disputes) > 0 then
+            students := students || array(select student_id from unnest(refunds) where student_id is not null
+                union all select student_id from unnest(disputes) where student_id is not null);
+        end if;
+        lanes := kc.lock_lanes(students);
     end if;
     -- read after the wait for the lanes, so that the times of a lane do not run backwards
     at := clock_timestamp();
