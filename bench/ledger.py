@@ -18,6 +18,7 @@ from actors.store.connection import Connection
 from actors.store.migrate import migrate
 from bench.figures import Row, figure
 from bench.shop import Shop
+from bench.worker import LOG_FILES
 from kcactors.embedded import throwaway_services
 from supervision import Actor, ActorRef, ChildSpec, System
 
@@ -90,7 +91,7 @@ def through_ledger(url: str, events: Sequence[PaymentSucceeded]) -> float:
 def main(_arguments: list[str] | None = None) -> list[Row]:
     shop = Shop()
     rates: dict[str, list[float]] = {"alone": [], "ledger": [], "single": []}
-    with throwaway_services(topics={}) as services:
+    with throwaway_services(topics={}, log_files=LOG_FILES) as services:
         url = services.database_url
         migrate(url)
         import_catalog(url, shop.catalogue())

@@ -26,6 +26,8 @@ from kcactors.readiness import wait_until_ready
 
 PARTITIONS = 12
 FETCH_WAIT_MS = 20
+LOG_FILES = 64
+"""Of PostgreSQL, 1 GiB: as in a database that has run for a while, where no commit waits for a new one."""
 BENCH = "the bench itself"
 JWT_SECRET = "a secret of the bench, long enough for HS256"  # noqa: S105 - of throwaway servers
 WEBHOOK_SECRET = "whsec_of_the_bench"  # noqa: S105
@@ -68,7 +70,7 @@ class Worker:
 def ground(shop: Shop) -> Iterator[Services]:
     """Servers, schema and catalogue, and nobody who works yet."""
     topics = {"payment-events": PARTITIONS, "business-events": PARTITIONS}
-    with throwaway_services(topics=topics) as services:
+    with throwaway_services(topics=topics, log_files=LOG_FILES) as services:
         migrate(services.database_url)
         import_catalog(services.database_url, shop.catalogue())
         yield services

@@ -13,6 +13,9 @@ from kcactors.embedded.kafka import GROUP_DELAY_MS, EmbeddedKafka
 from kcactors.embedded.postgres import EmbeddedPostgres
 from kcactors.embedded.redis import EmbeddedRedis
 
+LOG_FILES = 16
+"""Enough for some 20,000 payments, and half a second to lay out."""
+
 
 class Services:
     """PostgreSQL, Redis and a Kafka broker on loopback.
@@ -21,15 +24,21 @@ class Services:
         data_dir: keeps PostgreSQL's data and the servers' logs; made when it is not there.
         topics: name to number of partitions, made at every start because the broker forgets them.
         group_delay_ms: how long a new consumer group waits for more members.
+        log_files: of PostgreSQL, laid out with new data.
     """
 
     def __init__(
-        self, data_dir: Path, *, topics: Mapping[str, int] | None = None, group_delay_ms: int = GROUP_DELAY_MS
+        self,
+        data_dir: Path,
+        *,
+        topics: Mapping[str, int] | None = None,
+        group_delay_ms: int = GROUP_DELAY_MS,
+        log_files: int = LOG_FILES,
     ) -> None:
         self._dir = data_dir.absolute()
         self._topics = dict(topics or {})
         self._running = contextlib.ExitStack()
-        self.postgres = EmbeddedPostgres(self._dir / "postgres")
+        self.postgres = EmbeddedPostgres(self._dir / "postgres", log_files=log_files)
         self.redis = EmbeddedRedis(log=self._dir / "redis.log")
         self.kafka = EmbeddedKafka(log=self._dir / "kafka.log", group_delay_ms=group_delay_ms)
 
@@ -78,10 +87,12 @@ class Services:
 
 
 @contextlib.contextmanager
-def throwaway_services(*, topics: Mapping[str, int] | None = None) -> Iterator[Services]:
+def throwaway_services(
+    *, topics: Mapping[str, int] | None = None, log_files: int = LOG_FILES
+) -> Iterator[Services]:
     """Services on a temporary folder that is gone, with everything in it, when the block ends."""
     with throwaway_dir() as folder:
-        services = Services(folder, topics=topics)
+        services = Services(folder, topics=topics, log_files=log_files)
         try:
             with services:
                 yield services

@@ -115,6 +115,23 @@ def test_another_port_is_taken_when_the_last_one_is_in_use(server):
         assert ask(server, "SELECT 1") == [(1,)]
 
 
+def test_files_of_the_log_are_laid_out_with_the_data_and_wait_to_be_used():
+    with throwaway_dir() as folder:
+        server = EmbeddedPostgres(folder / "pg", log_files=5)
+        try:
+            with server:
+                current, *ahead = [
+                    name for (name,) in ask(server, "SELECT name FROM pg_ls_waldir() ORDER BY 1")
+                ]
+                assert ask(server, "SELECT pg_walfile_name(pg_current_wal_lsn())") == [(current,)]
+                assert len(ahead) >= 4
+            with server:
+                # a second start finds them
+                assert ask(server, "SELECT count(*) FROM pg_ls_waldir()") == [(1 + len(ahead),)]
+        finally:
+            server.destroy()
+
+
 def test_a_failing_server_shows_its_log():
     with throwaway_dir() as folder:
         broken = EmbeddedPostgres(folder / "pg", settings={"shared_buffers": "much"})
