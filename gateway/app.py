@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from gateway import health, pages, readroutes, reference, stream
 from gateway.door import Door, GatewayDeps
@@ -28,20 +28,20 @@ STUDENT = "/api/v1/students/{student_id:uuid}"
 class Gateway(Starlette):
     """Starlette with a short way past its middleware and routing for the few POSTs in ``entrances``, by their path."""
 
-    def __init__(self, *, entrances: Mapping[str, ASGIApp], **options: Any) -> None:
+    def __init__(self, *, entrances: Mapping[str, Entrance], **options: Any) -> None:
         super().__init__(**options)
-        self._entrances = entrances
+        self.entrances = entrances
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
-            entrance = self._entrances.get(scope["path"])
+            entrance = self.entrances.get(scope["path"])
             if entrance is not None:
                 await entrance(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
 
 
-def build_app(deps: GatewayDeps) -> Starlette:
+def build_app(deps: GatewayDeps) -> Gateway:
     """The gateway as an ASGI application; its running parts are at ``app.state.door``.
 
     It must be served with one worker, in one loop, with lifespan on. Before the server stops, await

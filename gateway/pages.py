@@ -19,8 +19,9 @@ from actors.protocol.payments import AmountMinor, Tier
 from gateway.access import reader_of
 from gateway.door import Door
 from gateway.problem import Problem
+from gateway.webhooks.body import read_body
 from gateway.webhooks.kc import KcProvider, sign
-from gateway.webhooks.route import accept_signed, read_body
+from gateway.webhooks.route import accept_signed
 
 ASSETS: Final = {
     "kcactors.js": ("client/kcactors.js", "text/javascript"),

@@ -21,7 +21,7 @@ from gateway.door import Door
 from gateway.operations import PARKED
 from gateway.parkedshapes import DiscardReason, State
 from gateway.problem import Problem, unavailable
-from gateway.webhooks.route import read_body
+from gateway.webhooks.body import read_body
 
 STATES: Final = get_args(State)
 ID_MAX: Final = 2**63 - 1

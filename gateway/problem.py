@@ -80,6 +80,11 @@ async def on_http_exception(_request: Request, error: Exception) -> Response:
 
 
 async def on_crash(request: Request, error: Exception) -> Response:
-    """A bug: logged with its traceback, answered without."""
-    logger.error("bug while answering %s %s", request.method, request.url.path, exc_info=error)
-    return Problem(500, "internal_error", "This is our fault and has been logged.").response()
+    """Starlette's handler for a bug."""
+    return crash(f"{request.method} {request.url.path}", error).response()
+
+
+def crash(asked: str, error: Exception) -> Problem:
+    """A bug while answering what was ``asked``: logged with its traceback, answered without."""
+    logger.error("bug while answering %s", asked, exc_info=error)
+    return Problem(500, "internal_error", "This is our fault and has been logged.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, cast
 
 import uvicorn
@@ -12,8 +13,10 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from gateway.app import Gateway
 from gateway.limits import GatewayLimits
 from gateway.serving import uvicorn_options
+from kcactors.wholewebhooks import WholeWebhooks
 
 
 class TidyWebSocket(WebSocketsSansIOProtocol):
@@ -48,5 +51,7 @@ class Server(uvicorn.Server):
 
 def server_config(app: ASGIApp, limits: GatewayLimits, **changes: Any) -> uvicorn.Config:
     """How the gateway is served; ``changes`` are arguments of ``uvicorn.Config``."""
-    options = uvicorn_options(limits) | {"ws": TidyWebSocket} | changes
+    entrances = app.entrances if isinstance(app, Gateway) else {}
+    http = partial(WholeWebhooks, {path.encode(): entrance for path, entrance in entrances.items()})
+    options = uvicorn_options(limits) | {"http": http, "ws": TidyWebSocket} | changes
     return uvicorn.Config(app, log_config=None, **options)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from starlette.datastructures import Headers
@@ -13,34 +15,24 @@ from starlette.types import Receive, Scope, Send
 
 from actors.protocol.outcome import Settled
 from actors.protocol.undecodable import Undecodable
-from gateway.bridge import Bridge
 from gateway.door import Door
 from gateway.headers import SAFE_HEADERS, SafeHeaders
-from gateway.problem import Problem, on_crash, unavailable
+from gateway.problem import Problem, crash, unavailable
 from gateway.shapes import WebhookAnswer
-from gateway.toolarge import BodyTooLarge
+from gateway.webhooks.body import whole_body
 from gateway.webhooks.provider import BadSignature, Provider
+from gateway.webhooks.waiting import Deadlines, Verdict, WaitingWebhook
 
 WEBHOOKS: Final = "/api/v1/webhooks/"
 ANSWER_HEADERS: Final = ((b"content-type", b"application/json"), *SAFE_HEADERS)
 
 
-class WaitingWebhook:
-    """The source of one event: an open request. Its answer comes from an actor's thread."""
+class Answer(NamedTuple):
+    """What goes back to the provider. ``headers`` are without the body's length."""
 
-    __slots__ = ("_bridge", "answer")
-
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-        self.answer: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
-
-    def settle(self, settled: Settled) -> None:
-        self._bridge.post(self._set, settled)
-
-    def _set(self, settled: Settled) -> None:
-        # The deadline may have passed: the event stands all the same, and the provider's next try will hear so.
-        if not self.answer.done():
-            self.answer.set_result(settled)
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
 
 
 async def unknown_provider(_request: Request) -> Response:
@@ -49,49 +41,85 @@ async def unknown_provider(_request: Request) -> Response:
 
 
 class Entrance:
-    """Where one provider's webhooks come in: an ASGI application without middleware or routing around it.
+    """Where one provider's webhooks come in, by either of two ways that differ only in what they cost.
 
-    Of all requests these are the most, and each holds a payment. Around them, Starlette's layers took about as long as
-    the work itself: 64 microseconds of CPU a webhook in the whole application, 33 by this way.
+    Called, it is an ASGI application without middleware or routing around it: of all requests these are the most, and
+    around them Starlette's layers took about as long as the work itself (64 microseconds of CPU a webhook in the whole
+    application, 33 by this way). :meth:`take` is for a server that has the whole request at hand.
     """
 
     def __init__(self, door: Door, provider: Provider) -> None:
         self._door, self._provider = door, provider
+        self._deadlines = Deadlines(door.bridge, door.limits.webhook_deadline_s, partial(_too_late, door))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = self._provider.name
         try:
-            settled = await self._receive(Headers(raw=scope["headers"]), receive)
-        except Problem as problem:
-            self._door.metrics.webhook(name, problem.code)
-            await SafeHeaders(problem.response())(scope, receive, send)
+            verdict: Verdict = await self._receive(Headers(raw=scope["headers"]), receive)
+        except Exception as error:  # noqa: BLE001 - answered as what it is
+            verdict = error
+        if isinstance(verdict, Problem):
+            self._door.metrics.webhook(self._provider.name, verdict.code)
+            await SafeHeaders(verdict.response())(scope, receive, send)
             return
-        except Exception as error:  # noqa: BLE001 - a bug, and the sender is to hear of it
-            self._door.metrics.webhook(name, "internal_error")
-            await SafeHeaders(await on_crash(Request(scope), error))(scope, receive, send)
-            return
-        self._door.metrics.webhook(name, settled.outcome.value)
-        body = msgspec.json.encode(WebhookAnswer(settled.outcome, settled.purchase_id, settled.detail))
-        headers = [*ANSWER_HEADERS, (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        status, headers, body = self._answer(verdict)
+        length = (b"content-length", b"%d" % len(body))
+        await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
         await send({"type": "http.response.body", "body": body})
+
+    @property
+    def body_max_bytes(self) -> int:
+        """The longest body that :meth:`take` may be given."""
+        return self._door.limits.webhook_body_bytes
+
+    def take(self, headers: Headers, body: bytes, reply: Callable[[Answer], None]) -> None:
+        """As the call, without a task or a future. In the loop; ``reply`` is called there, once: now or later."""
+        door = self._door
+        try:
+            _admit(door)
+        except Problem as refusal:
+            reply(self._answer(refusal))
+            return
+        door.webhooks_in_flight += 1
+        source = WaitingWebhook(door.bridge, partial(self._end, reply))
+        try:
+            _hand_in(door, self._provider, headers, body, source)
+        except Exception as error:  # noqa: BLE001 - answered as what it is
+            source.end(error)
+        else:
+            self._deadlines.watch(source)
+
+    def _end(self, reply: Callable[[Answer], None], verdict: Verdict) -> None:
+        self._door.webhooks_in_flight -= 1
+        reply(self._answer(verdict))
+
+    def _answer(self, verdict: Verdict) -> Answer:
+        """Count a verdict, and put it into words."""
+        if isinstance(verdict, Settled):
+            if not verdict.retryable:
+                self._door.metrics.webhook(self._provider.name, verdict.outcome.value)
+                said = WebhookAnswer(verdict.outcome, verdict.purchase_id, verdict.detail)
+                return Answer(200, ANSWER_HEADERS, msgspec.json.encode(said))
+            verdict = _not_written(self._door, verdict)
+        problem = (
+            verdict
+            if isinstance(verdict, Problem)
+            else crash(f"POST {WEBHOOKS}{self._provider.name}", verdict)
+        )
+        self._door.metrics.webhook(self._provider.name, problem.code)
+        document = problem.response()
+        headers = tuple(header for header in document.raw_headers if header[0] != b"content-length")
+        return Answer(problem.status, (*headers, *SAFE_HEADERS), bytes(document.body))
 
     async def _receive(self, headers: Headers, receive: Receive) -> Settled:
         door = self._door
-        if door.draining:
-            raise unavailable("draining", "This node is stopping.", retry_after_s=1)
-        if door.webhooks_in_flight >= door.limits.webhooks_in_flight:
-            raise unavailable(
-                "too_many_webhooks", "Too many webhooks wait for their commit.", retry_after_s=1
-            )
+        _admit(door)
         door.webhooks_in_flight += 1
         try:
             async with asyncio.timeout(door.limits.webhook_deadline_s):
                 body = await whole_body(headers, receive, door.limits.webhook_body_bytes)
                 return await accept_signed(door, self._provider, headers, body)
         except TimeoutError as late:
-            retry_s = door.limits.webhook_retry_after_s
-            raise unavailable("no_commit_in_time", "No commit in time.", retry_after_s=retry_s) from late
+            raise _too_late(door) from late
         except ClientDisconnect as gone:
             raise Problem(400, "incomplete_body", "The body ended early.") from gone
         finally:
@@ -104,11 +132,34 @@ async def accept_signed(door: Door, provider: Provider, headers: Any, body: byte
     Raises:
         Problem: 400 for a bad signature, 503 when nothing was written.
     """
+    verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+    source = WaitingWebhook(door.bridge, partial(_resolve, verdict))
+    _hand_in(door, provider, headers, body, source)
+    settled = await verdict
+    if isinstance(settled, Exception):
+        raise settled
+    if settled.retryable:
+        raise _not_written(door, settled)
+    return settled
+
+
+def _resolve(future: asyncio.Future[Verdict], verdict: Verdict) -> None:
+    if not future.done():
+        future.set_result(verdict)
+
+
+def _admit(door: Door) -> None:
+    if door.draining:
+        raise unavailable("draining", "This node is stopping.", retry_after_s=1)
+    if door.webhooks_in_flight >= door.limits.webhooks_in_flight:
+        raise unavailable("too_many_webhooks", "Too many webhooks wait for their commit.", retry_after_s=1)
+
+
+def _hand_in(door: Door, provider: Provider, headers: Any, body: bytes, source: WaitingWebhook) -> None:
     try:
         provider.check(headers, body, door.wall())
     except BadSignature as bad:
         raise Problem(400, "bad_signature", str(bad)) from bad
-    source = WaitingWebhook(door.bridge)
     try:
         event = provider.translate(headers, body)
     except Undecodable as reason:
@@ -117,37 +168,15 @@ async def accept_signed(door: Door, provider: Provider, headers: Any, body: byte
         )
     else:
         door.intake.submit(event, source)
-    settled = await source.answer
-    if settled.retryable:
-        retry_s = door.limits.webhook_retry_after_s
-        raise unavailable("not_written", settled.detail or "Try again.", retry_after_s=retry_s)
-    return settled
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The raw body of a request that came by a route; as :func:`whole_body`."""
-    return await whole_body(request.headers, request.receive, limit)
+def _too_late(door: Door) -> Problem:
+    return unavailable(
+        "no_commit_in_time", "No commit in time.", retry_after_s=door.limits.webhook_retry_after_s
+    )
 
 
-async def whole_body(headers: Headers, receive: Receive, limit: int) -> bytes:
-    """The raw body.
-
-    Raises:
-        BodyTooLarge: as soon as it is, or says it is, longer than ``limit`` bytes.
-        ClientDisconnect: the sender left before its end.
-    """
-    length = headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
-        raise BodyTooLarge(limit)
-    body = b""
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        part: bytes = message.get("body", b"")
-        body = body + part if body else part
-        more = message.get("more_body", False)
-        if len(body) > limit:
-            raise BodyTooLarge(limit)
-    return body
+def _not_written(door: Door, settled: Settled) -> Problem:
+    return unavailable(
+        "not_written", settled.detail or "Try again.", retry_after_s=door.limits.webhook_retry_after_s
+    )

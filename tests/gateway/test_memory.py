@@ -5,7 +5,6 @@ from collections import Counter
 from uuid import uuid4
 
 import pytest
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.exceptions import ConnectionClosed
 from websockets.server import ServerProtocol
 
@@ -14,10 +13,11 @@ from gateway.follower import Follower
 from gateway.session import Session
 from gateway.websocket import Connection
 from kcactors.webserver import TidyWebSocket
+from kcactors.wholewebhooks import WholeWebhooks
 from tests.gateway.support import token, wire
 from tests.support.waiting import wait_until_async
 
-KINDS = (Connection, Session, Feed, Follower, TidyWebSocket, ServerProtocol, HttpToolsProtocol)
+KINDS = (Connection, Session, Feed, Follower, TidyWebSocket, ServerProtocol, WholeWebhooks)
 
 
 def alive() -> Counter[str]:
