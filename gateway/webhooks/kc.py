@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Final
 
 from actors.protocol.payments import PaymentEvent, decode_payment
-from gateway.webhooks.provider import BadSignature, loose_text, signed_with_any
+from gateway.webhooks.provider import BadSignature, Secrets, loose_text
 
 HEADER: Final = "kc-signature"
 SIGNATURES_MAX: Final = 5
@@ -24,15 +24,13 @@ class KcProvider:
     name = "kc"
 
     def __init__(self, secrets: Sequence[str], *, tolerance_s: int = 300) -> None:
-        if not secrets:
-            raise ValueError("a provider without secrets is no provider")
-        self._secrets, self._tolerance_s = tuple(secrets), tolerance_s
+        self._secrets, self._tolerance_s = Secrets(secrets), tolerance_s
 
     def check(self, headers: Mapping[str, str], body: bytes, now: float) -> None:
         signed_at, signatures = _parse(headers.get(HEADER, ""))
         if abs(now - signed_at) > self._tolerance_s:
             raise BadSignature("The signature's time is more than five minutes from now.")
-        if not signed_with_any(self._secrets, b"%d.%b" % (signed_at, body), signatures):
+        if not self._secrets.signed(b"%d.%b" % (signed_at, body), signatures):
             raise BadSignature("The signature does not match the body.")
 
     def translate(self, _headers: Mapping[str, str], body: bytes) -> PaymentEvent:

@@ -19,7 +19,7 @@ import msgspec
 
 from actors.protocol.payments import AmountMinor, Key, PaymentDisputed, PaymentEvent, RefundReported
 from actors.protocol.undecodable import Undecodable
-from gateway.webhooks.provider import BadSignature, signed_with_any
+from gateway.webhooks.provider import BadSignature, Secrets
 from gateway.webhooks.translation import Names, event, moment, notice, our_names, purchase, read, student_of
 
 SIGNATURE_HEADER: Final = "x-razorpay-signature"
@@ -127,16 +127,14 @@ class RazorpayProvider:
     name = "razorpay"
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        if not secrets:
-            raise ValueError("a provider without secrets is no provider")
-        self._secrets = tuple(secrets)
+        self._secrets = Secrets(secrets)
 
     def check(self, headers: Mapping[str, str], body: bytes, now: float) -> None:
         del now
         signature = headers.get(SIGNATURE_HEADER)
         if signature is None:
             raise BadSignature("X-Razorpay-Signature is missing.")
-        if not signed_with_any(self._secrets, body, [signature]):
+        if not self._secrets.signed(body, [signature]):
             raise BadSignature("The signature does not match the body.")
 
     def translate(self, headers: Mapping[str, str], body: bytes) -> PaymentEvent:

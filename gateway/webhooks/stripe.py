@@ -17,7 +17,7 @@ import msgspec
 
 from actors.protocol.payments import AmountMinor, Key, PaymentDisputed, PaymentEvent, RefundReported
 from actors.protocol.undecodable import Undecodable
-from gateway.webhooks.provider import BadSignature, loose_text, signed_with_any
+from gateway.webhooks.provider import BadSignature, Secrets, loose_text
 from gateway.webhooks.translation import Names, event, moment, notice, our_names, purchase, read, student_of
 
 HEADER: Final = "stripe-signature"
@@ -107,13 +107,11 @@ class StripeProvider:
     name = "stripe"
 
     def __init__(self, secrets: Sequence[str], *, tolerance_s: int = 300) -> None:
-        if not secrets:
-            raise ValueError("a provider without secrets is no provider")
-        self._secrets, self._tolerance_s = tuple(secrets), tolerance_s
+        self._secrets, self._tolerance_s = Secrets(secrets), tolerance_s
 
     def check(self, headers: Mapping[str, str], body: bytes, now: float) -> None:
         signed_at, signatures = _parse(headers.get(HEADER, ""))
-        if not signed_with_any(self._secrets, b"%d.%b" % (signed_at, body), signatures):
+        if not self._secrets.signed(b"%d.%b" % (signed_at, body), signatures):
             raise BadSignature("The signature does not match the body.")
         # Stripe's own package lets signatures from the future pass; nobody honest makes them.
         if not now - self._tolerance_s <= signed_at <= now + self._tolerance_s:
