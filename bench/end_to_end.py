@@ -8,7 +8,6 @@ workers that one would write by hand (`bench.handwritten`), on less of the same 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import time
 import uuid
 from collections import defaultdict
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import psycopg
+import uvloop
 from confluent_kafka import Producer
 
 from bench.figures import Row, figure
@@ -96,7 +96,7 @@ def by_webhook(seed: int, count: int) -> dict[str, float]:
         shape = Shape(run=f"web{seed}", payments=count, students=STUDENTS, webhook_share=1.0)
         plan = deliveries(shape, payments(shape, courses, datetime.now(UTC)), count)
         cpu_s, started_s = at.cpu_s(), time.perf_counter()
-        asyncio.run(_post(at.node.url, plan))
+        uvloop.run(_post(at.node.url, plan))
         bought_s = at.wait_for("select count(*) from purchase", count)
         at.wait_for("select count(*) from allocation where status = 'allocated'", count)
         at.wait_for("select count(*) from outbox", 0)

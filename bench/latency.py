@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import uvloop
+
 from actors.broker import Broker
 from bench.figures import Row, figure
 from bench.shop import Shop
@@ -92,7 +94,7 @@ class Course:
 
     def run(self, rate_per_s: float | None, count: int) -> tuple[Speed, float, list[float]]:
         """Latencies, distinct payments a second, and how late the feeder itself was."""
-        return asyncio.run(self._run(rate_per_s, count))
+        return uvloop.run(self._run(rate_per_s, count))
 
     async def _run(self, rate_per_s: float | None, count: int) -> tuple[Speed, float, list[float]]:
         shape = Shape(
@@ -196,7 +198,7 @@ def alone(services: Services, shop: Shop, runs: int, seconds: float, found: Foun
             shape = Shape(run=f"reader-{run}-{uuid.uuid4().hex[:6]}", payments=count, students=STUDENTS)
             courses = [uuid.UUID(course) for course in shop.courses]
             plan = deliveries(shape, payments(shape, courses, datetime.now(UTC)), count)
-            asyncio.run(_feed(PaymentTopic(broker, "payment-events", "reader", embedded=True), plan))
+            uvloop.run(_feed(PaymentTopic(broker, "payment-events", "reader", embedded=True), plan))
             deadline_s = time.perf_counter() + ARRIVE_S
             while len(rival.said) - before < len(plan) and time.perf_counter() < deadline_s:
                 time.sleep(0.05)

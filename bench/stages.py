@@ -10,7 +10,6 @@ among our modules by its samples.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import json
 import os
@@ -25,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
+import uvloop
 
 from bench.clocks import PostgresClock, process_s, thread_s
 from bench.end_to_end import feed
@@ -96,7 +96,7 @@ def send(at: Worker, shop: Shop, via: Via, count: int, mark: str) -> None:
     if via is Via.KAFKA:
         feed(at.services.kafka_bootstrap, shop.deliveries(count, mark))
     else:
-        asyncio.run(by_webhook(at, shop, count))
+        uvloop.run(by_webhook(at, shop, count))
     at.wait_for("select count(*) from allocation where status = 'allocated'", goal)
 
 

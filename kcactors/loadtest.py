@@ -6,13 +6,13 @@ which it signs webhooks and tokens. Its students are its own, so that it may run
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
+import uvloop
 
 from actors.store.catalog import decode_catalog, export_catalog
 from kcactors.exits import WrongUse
@@ -65,7 +65,7 @@ def loadtest(order: Order, output: Output) -> Result:
     if not courses:
         raise WrongUse("there is nothing to sell: kcactors catalog import FILE")
     idle_s = settings.student.idle_s if order.idle_s is None else order.idle_s
-    return asyncio.run(_run(order, idle_s, _target(order, settings), courses, output))
+    return uvloop.run(_run(order, idle_s, _target(order, settings), courses, output))
 
 
 def _target(order: Order, settings: Settings) -> Target:

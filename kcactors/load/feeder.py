@@ -69,7 +69,7 @@ class Feeder:
         connections: int = 32,
     ) -> None:
         self._topic = topic
-        self._lines = [Lines(node, connections) for node in nodes]
+        self._lines = [Lines(node, connections, _ANSWER_TIMEOUT_S) for node in nodes]
         self._workers = connections * len(nodes)
         self._secret = secret
         self._paced = False
@@ -177,7 +177,7 @@ class Feeder:
             why = "the connection was lost"
             try:
                 signed = {HEADER: signature(self._secret, body, int(time.time()))}
-                answer = await asyncio.wait_for(lines.post(WEBHOOK_PATH, body, signed), _ANSWER_TIMEOUT_S)
+                answer = await lines.post(WEBHOOK_PATH, body, signed)
                 if answer.status == 200:
                     return msgspec.json.decode(answer.body, type=_Outcome).outcome
                 why = f"{answer.status} {answer.body[:200].decode(errors='replace')}"

@@ -155,5 +155,29 @@ def test_an_answer_that_was_given_up_is_not_taken_for_the_next_one():
     assert asyncio.run(ask()) == b"quick"
 
 
+def test_an_answer_that_does_not_come_is_given_up_and_its_line_with_it():
+    held = asyncio.Event()
+
+    async def answer(request, body):
+        if body == b"never":
+            await held.wait()
+        return Response(body)
+
+    async def ask():
+        async with served(answer) as url:
+            lines = Lines(url, 2, timeout_s=0.2)
+            quick = await lines.post(feeding.WEBHOOK_PATH, b"quick", {})
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(lines.post(feeding.WEBHOOK_PATH, b"never", {}), 8)
+            held.set()
+            after = await lines.post(feeding.WEBHOOK_PATH, b"after", {})
+            await lines.close()
+            return quick.body, after.body
+
+    began_s = time.monotonic()
+    assert asyncio.run(ask()) == (b"quick", b"after")
+    assert time.monotonic() - began_s < 6
+
+
 def test_the_signature_is_the_contract_s():
     assert signature("s", b"{}", 5) == f"t=5,v1={hmac.new(b's', b'5.{}', sha256).hexdigest()}"
