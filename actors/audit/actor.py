@@ -1,4 +1,4 @@
-"""The auditor: own thread, own connection. It asks every question at its interval and keeps what it finds.
+"""The auditor: own thread, own connection. It asks its questions as often as its duty allows and keeps what it finds.
 
 One node looks at a time, by an advisory lock; each shows the findings. It only observes: the reconciler heals.
 Retention is its other chore, since both are slow work over whole tables that nobody waits for.
@@ -12,7 +12,8 @@ from typing import ClassVar, Protocol
 
 from actors.audit.checks import CHECKS, AuditLimits, look
 from actors.audit.findings import OpenFindings, open_findings, record
-from actors.reconciler.duty import Duty
+from actors.reconciler.duty import SHARE_MAX, Duty
+from actors.reconciler.plan import planned
 from actors.reconciler.retention import RetentionLimits, take_old
 from actors.store.connection import Connection
 from actors.store.errors import Contended, DatabaseAway
@@ -49,12 +50,13 @@ class Auditor(Actor):
         self._limits = limits
         self._retention = retention
         self._measure = measure
-        self._duties = {check.kind: Duty() for check in CHECKS}
-        self._retention_duty = Duty()
+        self._checks = {check.kind: check for check in CHECKS}
+        self._duty = Duty(limits.interval_s)
+        self._retain_s = 0.0
 
     def on_start(self) -> None:
         """Look after one interval: what a crash left is the reconciler's to heal first."""
-        self._retention_duty.due_s = self.context.clock.monotonic() + self._retention.interval_s
+        self._retain_s = self.context.clock.monotonic() + self._retention.interval_s
         self._timer = self.context.timers.tell_every(self._limits.interval_s, self.actor_ref, "look")
 
     def on_stop(self) -> None:
@@ -82,13 +84,13 @@ class Auditor(Actor):
 
     def _look(self) -> None:
         clock = self.context.clock
-        for check in CHECKS:
-            duty = self._duties[check.kind]
-            started_s = clock.monotonic()
-            if not duty.is_due(started_s):
-                continue
+        for kind in self._duty.in_turn(self._checks):
+            check, began_s = self._checks[kind], clock.monotonic()
+            if not self._duty.is_due(kind, began_s):
+                return
             try:
-                looked = look(self._connection, check, self._limits)
+                with planned(self._connection, whole=True):
+                    looked = look(self._connection, check, self._limits)
                 record(self._connection, looked)
             except Contended as error:
                 logger.warning("the audit's %s was given up: %s", check.kind, error)
@@ -99,11 +101,11 @@ class Auditor(Actor):
                     logger.warning(
                         "%s %s: %d found, such as %s", check.code, check.kind, len(looked.cases), subjects
                     )
-            duty.done(started_s, clock.monotonic(), self._limits.interval_s)
+            self._duty.done(kind, began_s, clock.monotonic())
 
     def _retain(self) -> None:
-        started_s = self.context.clock.monotonic()
-        if not self._retention_duty.is_due(started_s):
+        began_s = self.context.clock.monotonic()
+        if began_s < self._retain_s:
             return
         try:
             taken = take_old(self._connection, self._retention)
@@ -112,4 +114,5 @@ class Auditor(Actor):
         else:
             self._measure.removed("inbox", taken.inbox)
             self._measure.removed("event", taken.events)
-        self._retention_duty.done(started_s, self.context.clock.monotonic(), self._retention.interval_s)
+        ended_s = self.context.clock.monotonic()
+        self._retain_s = max(began_s + self._retention.interval_s, ended_s + (ended_s - began_s) / SHARE_MAX)

@@ -1,5 +1,9 @@
 """The actor that heals without being asked, by the ways that everybody goes: the intake, the allocator, the hand.
 
+At each interval it looks at what came lately, which costs what came and not what there is, and as often as its duty
+allows at the whole tables. Only the whole look finds everything: others write rows with what times they please, delete
+rows, and change some without a new time.
+
 What it brings it brings with ``insist``, because the student's memory is no proof. A case that is still being worked on
 when the next look finds it again waits behind its first delivery in the student's mailbox.
 """
@@ -8,13 +12,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import msgspec
 
-from actors.audit.checks import CHECKS, AuditLimits, look
 from actors.audit.facts import payment_event
-from actors.audit.mend import mend
 from actors.hand import Hand
 from actors.intake import Intake
 from actors.messages import Allocate, ServeWaitlist
@@ -23,16 +26,16 @@ from actors.protocol.outcome import Settled
 from actors.protocol.payments import decode_payment
 from actors.protocol.undecodable import Undecodable
 from actors.reconciler.duty import Duty
+from actors.reconciler.plan import planned
+from actors.reconciler.recent import Recent
 from actors.store.connection import Connection
 from actors.store.errors import Contended, DatabaseAway
 from supervision import Actor, ActorRef, DependencyUnavailable, MailboxFull
 
 logger = logging.getLogger(__name__)
 
-WAITING_IS_NO_LOSS_S = 1e9
-"""An event that waits for Kafka is the relay's: there is nothing to heal."""
+Rows = list[tuple[Any, ...]]
 
-_MISSING_EVENT = next(check for check in CHECKS if check.kind == "missing_event")
 _MENDING = '{"mending": true}'
 
 
@@ -50,6 +53,17 @@ class Measure(Protocol):
 
     def reconciled(self, kind: str, cases: int) -> None:
         """So many cases of one kind were found and brought again."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """One kind of broken thing: its question, what is done about the answers, and the times of its recent looks.
+
+    Without these it is only looked for in whole tables.
+    """
+
+    query: str
+    heal: Callable[[Rows], None]
+    recent: Recent | None
 
 
 class Reconciler(Actor):
@@ -73,12 +87,15 @@ class Reconciler(Actor):
         self._limits = limits
         self._measure = measure
         self._committed = committed
-        self._looks: dict[str, tuple[Duty, Callable[[], int]]] = {
-            "payment_without_purchase": (Duty(), self._heal_payments),
-            "half_done_purchase": (Duty(), self._heal_purchases),
-            "requested_allocation": (Duty(), self._heal_allocations),
-            "mark_without_effect": (Duty(), self._heal_marks),
-            "missing_event": (Duty(), self._heal_events),
+        self._duty = Duty(limits.interval_s, at_once=True)
+        age_s = limits.payment_age_s
+        self._looks = {
+            "payment_without_purchase": Look("heal_payments", self._heal_payments, Recent(age_s)),
+            "half_done_purchase": Look("heal_purchases", self._heal_purchases, Recent(age_s)),
+            "mark_without_effect": Look("heal_marks", self._heal_marks, Recent(age_s)),
+            # a purchase that came lately with nothing told of it is half done; a later event that is absent alone was
+            # taken from the log, at any age, and to look for it costs more than all the others
+            "missing_event": Look("heal_events", self._heal_events, None),
         }
 
     def on_start(self) -> None:
@@ -98,23 +115,12 @@ class Reconciler(Actor):
     def on_receive(self, message: object) -> None:
         """Every look that is due."""
         del message
-        clock = self.context.clock
-        for kind, (duty, heal) in self._looks.items():
-            started_s = clock.monotonic()
-            if not duty.is_due(started_s):
-                continue
-            try:
-                cases = heal()
-            except DatabaseAway as error:
-                raise DependencyUnavailable(f"database away: {error}") from error
-            except Contended as error:
-                # one look that takes too long must not keep the others from healing
-                logger.warning("looking for %s was given up: %s", kind, error)
-                cases = 0
-            duty.done(started_s, clock.monotonic(), self._limits.interval_s)
-            self._measure.reconciled(kind, cases)
-            if cases:
-                logger.warning("found %d of %s; brought again", cases, kind)
+        try:
+            self._patiently("requested_allocation", self._heal_allocations)
+            for kind in self._duty.in_turn(self._looks):
+                self._patiently(kind, partial(self._look, kind, self._looks[kind]))
+        except DatabaseAway as error:
+            raise DependencyUnavailable(f"database away: {error}") from error
         try:
             self._allocator.tell(ServeWaitlist())
         except MailboxFull:
@@ -125,15 +131,38 @@ class Reconciler(Actor):
         if settled.outcome not in ("recovered", "exists", "created"):
             logger.error("could not be healed: %s %s", settled.outcome, settled.detail)
 
-    def _heal_payments(self) -> int:
-        rows = self._connection.rows("heal_payments", (self._limits.payment_age_s, self._limits.batch_max))
-        return self._bring(rows, "payment_without_purchase")
+    def _patiently(self, kind: str, look: Callable[[], int]) -> None:
+        """A look that takes too long must not keep the others from healing."""
+        try:
+            cases = look()
+        except Contended as error:
+            logger.warning("looking for %s was given up: %s", kind, error)
+            return
+        self._measure.reconciled(kind, cases)
+        if cases:
+            logger.warning("found %d of %s; brought again", cases, kind)
 
-    def _heal_purchases(self) -> int:
-        rows = self._connection.rows("heal_purchases", (self._limits.payment_age_s, self._limits.batch_max))
-        return self._bring(rows)
+    def _look(self, kind: str, look: Look) -> int:
+        """At the whole where the duty allows it, else at what came lately."""
+        began_s = self.context.clock.monotonic()
+        whole = self._duty.is_due(kind, began_s)
+        if not whole and look.recent is None:
+            return 0
+        back_s = None if whole or look.recent is None else look.recent.back_s(began_s)
+        values = {"age_s": self._limits.payment_age_s, "back_s": back_s, "most": self._limits.batch_max}
+        try:
+            with planned(self._connection, whole=whole):
+                rows = self._connection.rows(look.query, values)
+        finally:
+            if whole:
+                self._duty.done(kind, began_s, self.context.clock.monotonic())
+        look.heal(rows)
+        if look.recent is not None and not rows:
+            look.recent.done(began_s)
+        return len(rows)
 
     def _heal_allocations(self) -> int:
+        """These have an index of their own, so a look at all of them costs what is open."""
         rows = self._connection.rows(
             "heal_allocations", (self._limits.allocation_age_s, self._limits.batch_max)
         )
@@ -141,8 +170,16 @@ class Reconciler(Actor):
             self._allocator.tell(Allocate(purchase_id))
         return len(rows)
 
-    def _heal_marks(self) -> int:
-        rows = self._connection.rows("heal_marks", (self._limits.payment_age_s, self._limits.batch_max))
+    def _heal_payments(self, rows: Rows) -> None:
+        for provider, payment_id, *_ in rows:
+            self._note("payment_without_purchase", f"{provider}:{payment_id}")
+        self._heal_purchases(rows)
+
+    def _heal_purchases(self, rows: Rows) -> None:
+        for row in rows:
+            self._intake.submit(payment_event(row, "reconcile"), self, via="reconciler", insist=True)
+
+    def _heal_marks(self, rows: Rows) -> None:
         for provider, event_id, payment_id, payload in rows:
             try:
                 event = decode_payment((payload or "").encode())
@@ -153,25 +190,13 @@ class Reconciler(Actor):
             else:
                 self._note("mark_without_effect", f"{provider}:{event_id}")
                 self._intake.submit(event, self, via="reconciler", insist=True)
-        return len(rows)
 
-    def _heal_events(self) -> int:
-        limits = AuditLimits(
-            settled_s=self._limits.payment_age_s, pending_s=WAITING_IS_NO_LOSS_S, most=self._limits.batch_max
-        )
-        looked = look(self._connection, _MISSING_EVENT, limits)
-        mend(Hand(self._connection, self._committed), looked)
-        for case in looked.cases:
-            self._note("missing_event", case.subject)
-        return len(looked.cases)
-
-    def _bring(self, rows: list[tuple[Any, ...]], kind: str | None = None) -> int:
-        for row in rows:
-            event = payment_event(row, "reconcile")
-            if kind is not None:
-                self._note(kind, f"{event.provider}:{event.payment_id}")
-            self._intake.submit(event, self, via="reconciler", insist=True)
-        return len(rows)
+    def _heal_events(self, rows: Rows) -> None:
+        if rows:
+            students = sorted({student_id for _, student_id in rows})
+            Hand(self._connection, self._committed).tell_missing(students)
+        for purchase_id, _ in rows:
+            self._note("missing_event", purchase_id)
 
     def _note(self, kind: str, subject: str) -> None:
         """A finding that is being mended: the audit calls it fixed when it does not find it any more."""

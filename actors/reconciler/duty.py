@@ -1,22 +1,47 @@
-"""How often to look: each interval, but never more than a share of the time, however long a look takes. Pure."""
+"""How often to look at whole tables: each interval, but all kinds together only a share of the time.
+
+A look is paid from a credit that grows with time. It may begin while there is credit and may overdraw it, so that one
+that takes long is made all the same, and the next waits until it is paid for. Small tables are looked at whole at every
+interval. Pure.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-DUTY_MAX = 0.05
-"""The share of its connection's time that looking may take: a table that has grown is looked at less often."""
+SHARE_MAX = 0.02
+"""The share of one core that all looks of one duty may take in the long run; grown tables are looked at less often."""
 
 
 class Duty(msgspec.Struct):
-    """When one kind of look is due again. Times are monotonic seconds."""
+    """Whose turn it is among several kinds of look. Times are monotonic seconds.
 
-    due_s: float = 0.0
+    Args:
+        interval_s: between two rounds; what was not used in an interval is not kept for later.
+        at_once: a kind that was never looked at does not wait for credit.
+    """
 
-    def is_due(self, now_s: float) -> bool:
+    interval_s: float
+    at_once: bool = False
+    credit_s: float = 0.0
+    counted_s: float | None = None
+    began_s: dict[str, float] = {}
+
+    def in_turn(self, kinds: Iterable[str]) -> list[str]:
+        """The kinds, first the one whose last look is the longest ago."""
+        return sorted(kinds, key=lambda kind: self.began_s.get(kind, float("-inf")))
+
+    def is_due(self, kind: str, now_s: float) -> bool:
         """Whether to look now."""
-        return now_s >= self.due_s
+        most_s = self.interval_s * SHARE_MAX
+        earned_s = most_s if self.counted_s is None else (now_s - self.counted_s) * SHARE_MAX
+        self.credit_s = min(self.credit_s + earned_s, most_s)
+        self.counted_s = now_s
+        return self.credit_s > 0 or (self.at_once and kind not in self.began_s)
 
-    def done(self, started_s: float, ended_s: float, interval_s: float) -> None:
+    def done(self, kind: str, began_s: float, ended_s: float) -> None:
         """A look took this long."""
-        self.due_s = max(started_s + interval_s, ended_s + (ended_s - started_s) / DUTY_MAX)
+        self.credit_s -= ended_s - began_s
+        self.began_s[kind] = began_s
