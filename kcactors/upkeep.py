@@ -80,6 +80,7 @@ class Upkeep:
             payment_age_s=settings.payment_age_s,
             allocation_age_s=settings.allocation_age_s,
             batch_max=settings.batch_max,
+            share_max=settings.share_max,
         )
         return ChildSpec(
             "reconciler",

@@ -51,7 +51,7 @@ class Auditor(Actor):
         self._retention = retention
         self._measure = measure
         self._checks = {check.kind: check for check in CHECKS}
-        self._duty = Duty(limits.interval_s)
+        self._duty = Duty(limits.interval_s, limits.share_max)
         self._retain_s = 0.0
 
     def on_start(self) -> None:

@@ -12,17 +12,22 @@ from typing import Any
 
 import msgspec
 
+from actors.reconciler.duty import SHARE_MAX
 from actors.store.connection import Connection
 
 
 class AuditLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How often to look, how old something must be to be a finding, how many findings of a kind one look names."""
+    """How often to look, how old something must be to be a finding, how many findings of a kind one look names.
+
+    A node's looks together take at most ``share_max`` of a core in the long run.
+    """
 
     interval_s: float = 30.0
     settled_s: float = 5.0
     pending_s: float = 60.0
     parked_s: float = 3600.0
     most: int = 500
+    share_max: float = SHARE_MAX
 
 
 class Check(msgspec.Struct, frozen=True):

@@ -25,7 +25,7 @@ from actors.protocol.envelope import LoggedEvent
 from actors.protocol.outcome import Settled
 from actors.protocol.payments import decode_payment
 from actors.protocol.undecodable import Undecodable
-from actors.reconciler.duty import Duty
+from actors.reconciler.duty import SHARE_MAX, Duty
 from actors.reconciler.plan import planned
 from actors.reconciler.recent import Recent
 from actors.store.connection import Connection
@@ -40,12 +40,16 @@ _MENDING = '{"mending": true}'
 
 
 class ReconcilerLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Each ``interval_s`` it looks for cases older than the ages, at most ``batch_max`` of a kind at once."""
+    """Each ``interval_s`` it looks for cases older than the ages, at most ``batch_max`` of a kind at once.
+
+    All looks at whole tables together take at most ``share_max`` of a core in the long run, but for the first of each.
+    """
 
     interval_s: float = 5.0
     payment_age_s: float = 5.0
     allocation_age_s: float = 5.0
     batch_max: int = 500
+    share_max: float = SHARE_MAX
 
 
 class Measure(Protocol):
@@ -87,7 +91,7 @@ class Reconciler(Actor):
         self._limits = limits
         self._measure = measure
         self._committed = committed
-        self._duty = Duty(limits.interval_s, at_once=True)
+        self._duty = Duty(limits.interval_s, limits.share_max, at_once=True)
         age_s = limits.payment_age_s
         self._looks = {
             "payment_without_purchase": Look("heal_payments", self._heal_payments, Recent(age_s)),

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 SHARE_MAX = 0.02
-"""The share of one core that all looks of one duty may take in the long run; grown tables are looked at less often."""
+"""Of one core, for all looks of one duty in the long run, unless it is told otherwise."""
 
 
 class Duty(msgspec.Struct):
@@ -20,10 +20,12 @@ class Duty(msgspec.Struct):
 
     Args:
         interval_s: between two rounds; what was not used in an interval is not kept for later.
+        share: of the time, for all kinds together in the long run.
         at_once: a kind that was never looked at does not wait for credit.
     """
 
     interval_s: float
+    share: float = SHARE_MAX
     at_once: bool = False
     credit_s: float = 0.0
     counted_s: float | None = None
@@ -35,8 +37,8 @@ class Duty(msgspec.Struct):
 
     def is_due(self, kind: str, now_s: float) -> bool:
         """Whether to look now."""
-        most_s = self.interval_s * SHARE_MAX
-        earned_s = most_s if self.counted_s is None else (now_s - self.counted_s) * SHARE_MAX
+        most_s = self.interval_s * self.share
+        earned_s = most_s if self.counted_s is None else (now_s - self.counted_s) * self.share
         self.credit_s = min(self.credit_s + earned_s, most_s)
         self.counted_s = now_s
         return self.credit_s > 0 or (self.at_once and kind not in self.began_s)

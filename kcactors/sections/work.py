@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from actors.reconciler.duty import SHARE_MAX
 from kcactors.environment import Group
 from kcactors.sections.units import Count, Seconds
 
@@ -80,6 +81,10 @@ class Reconciler(Group, frozen=True, kw_only=True):
     ] = 5.0
     allocation_age_s: Annotated[Seconds, Meta(description="a requested allocation older than this")] = 5.0
     batch_max: Annotated[Count, Meta(description="cases of one kind healed in one audit")] = 500
+    share_max: Annotated[
+        float,
+        Meta(gt=0, le=1, description="of one core, for all looks at whole tables together in the long run"),
+    ] = SHARE_MAX
 
 
 class Projections(Group, frozen=True, kw_only=True):

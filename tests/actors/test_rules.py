@@ -182,7 +182,7 @@ def test_a_batch_holds_each_payment_once_and_the_rest_keeps_its_order(numbers: l
 def test_all_looks_together_never_take_more_than_their_share(
     looks: list[tuple[float, float]], at_once: bool
 ) -> None:
-    duty, now_s, took_s, rounds = Duty(5.0, at_once), 0.0, 0.0, 0
+    duty, now_s, took_s, rounds = Duty(5.0, at_once=at_once), 0.0, 0.0, 0
     free_s, longest_s = 0.0, 0.0
     for pause_s, look_s in looks:
         now_s += pause_s
