@@ -42,7 +42,7 @@ _MENDING = '{"mending": true}'
 class ReconcilerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Each ``interval_s`` it looks for cases older than the ages, at most ``batch_max`` of a kind at once.
 
-    All looks at whole tables together take at most ``share_max`` of a core in the long run, but for the first of each.
+    Looks at whole tables together take at most ``share_max`` of a core in the long run; those at the start come first.
     """
 
     interval_s: float = 5.0
@@ -91,7 +91,6 @@ class Reconciler(Actor):
         self._limits = limits
         self._measure = measure
         self._committed = committed
-        self._duty = Duty(limits.interval_s, limits.share_max, at_once=True)
         age_s = limits.payment_age_s
         self._looks = {
             "payment_without_purchase": Look("heal_payments", self._heal_payments, Recent(age_s)),
@@ -101,9 +100,11 @@ class Reconciler(Actor):
             # taken from the log, at any age, and to look for it costs more than all the others
             "missing_event": Look("heal_events", self._heal_events, None),
         }
+        promised = frozenset(kind for kind, look in self._looks.items() if look.recent is not None)
+        self._duty = Duty(limits.interval_s, limits.share_max, at_once=promised)
 
     def on_start(self) -> None:
-        """Look at once, since a crash may just have been, and then at every interval."""
+        """Look at once for all that a crash may just have left half done, however old, and then at every interval."""
         self.actor_ref.tell("look")
         self._timer = self.context.timers.tell_every(self._limits.interval_s, self.actor_ref, "look")
 

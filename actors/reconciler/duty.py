@@ -21,12 +21,12 @@ class Duty(msgspec.Struct):
     Args:
         interval_s: between two rounds; what was not used in an interval is not kept for later.
         share: of the time, for all kinds together in the long run.
-        at_once: a kind that was never looked at does not wait for credit.
+        at_once: kinds whose first look does not wait for credit.
     """
 
     interval_s: float
     share: float = SHARE_MAX
-    at_once: bool = False
+    at_once: frozenset[str] = frozenset()
     credit_s: float = 0.0
     counted_s: float | None = None
     began_s: dict[str, float] = {}
@@ -41,7 +41,7 @@ class Duty(msgspec.Struct):
         earned_s = most_s if self.counted_s is None else (now_s - self.counted_s) * self.share
         self.credit_s = min(self.credit_s + earned_s, most_s)
         self.counted_s = now_s
-        return self.credit_s > 0 or (self.at_once and kind not in self.began_s)
+        return self.credit_s > 0 or (kind in self.at_once and kind not in self.began_s)
 
     def done(self, kind: str, began_s: float, ended_s: float) -> None:
         """A look took this long."""

@@ -169,17 +169,19 @@ def test_what_is_old_is_found_at_the_start_and_then_as_often_as_the_duty_allows(
     mark("before", 86_400)
     system.start_child(None, ChildSpec("reconciler", make, drain=False))
     wait_until(lambda: findings(world.database) == {"kc:before"}, 30)
-    wait_until(lambda: len(connection.looks) == 4, 30)
-    assert all(whole for _, whole in connection.looks), "a crash may just have been"
+    wait_until(lambda: len(connection.looks) == len(RECENT), 30)
+    assert connection.looks == [(name, True) for name in RECENT], "a crash may just have been"
     mark("lately", 20)
     mark("long-ago", 86_400)
     rounds(1)
     wait_until(lambda: findings(world.database) == {"kc:before", "kc:lately"}, 30)
-    assert [whole for _, whole in connection.looks[4:]] == [False] * 3, "but not again at once"
+    assert [whole for _, whole in connection.looks[len(RECENT) :]] == [False] * len(RECENT), (
+        "but not again at once"
+    )
     start_s = clock.monotonic()
     rounds(60)
     wait_until(lambda: "kc:long-ago" in findings(world.database), 30)
-    looks = [name for name, whole in connection.looks[7:] if whole]
+    looks = [name for name, whole in connection.looks[2 * len(RECENT) :] if whole]
     assert len(looks) * LOOK_S <= SHARE_MAX * (clock.monotonic() - start_s) + LOOK_S
-    assert set(looks) == {name for name, _ in connection.looks}, "each has its turn"
+    assert set(looks) == {*RECENT, "heal_events"}, "each has its turn"
     assert system.stop(20)

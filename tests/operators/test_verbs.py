@@ -342,7 +342,7 @@ def test_retention_takes_what_is_old_and_no_audit_misses_it(world, command):
     assert (code, out["inbox"], out["events"]) == (0, 0, 0)
     assert world.pay(world.plain, "p1").outcome == "exists"
     assert world.types(world.plain) == []
-    assert world.hand.connection.rows("heal_purchases", (0, 10)) == []
+    assert world.hand.connection.rows("heal_purchases", {"age_s": 0, "back_s": None, "most": 10}) == []
     # the lane goes on where it was
     world.pay(world.plain, "later")
     assert world.types(world.plain)[0][0] > 1
