@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -55,6 +56,15 @@ class Intake:
             source.settle(Settled(Outcome.REFUSED, detail="mailbox full"))
         except ActorDeadError:
             source.settle(Settled(Outcome.REFUSED, detail="draining"))
+
+    def submit_run(self, lane: str, run: Sequence[Deliver]) -> None:
+        """Hand on events of one student that came together, in their order; the source of each hears its own answer."""
+        refused, detail = run, "draining"
+        if not self._draining:
+            with contextlib.suppress(ActorDeadError):
+                refused, detail = run[self._students.tell_all(lane, run) :], "mailbox full"
+        for deliver in refused:
+            deliver.source.settle(Settled(Outcome.REFUSED, detail=detail))
 
     def park(
         self,

@@ -9,7 +9,7 @@ never two at once for one key.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -106,6 +106,14 @@ class Router:
         cell = self._active.get(key)
         if cell is None or not cell.offer(message):
             self.roster.deliver(key, message, None)
+
+    def tell_all(self, key: str, messages: Sequence[Any]) -> int:
+        """As `tell`, for messages that come at once: how many were taken, those in front, until the mailbox was full.
+
+        Raises:
+            ActorDeadError: the directory is not up.
+        """
+        return self.roster.deliver_all(key, messages)
 
     def ask(self, key: str, message: Any) -> Future[Any]:
         """As `tell`, with a future of the answer."""

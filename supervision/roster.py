@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pykka
@@ -133,6 +133,15 @@ class Roster:
                 reply_to.target = cell
             if cell.offer(message, reply_to):
                 return
+
+    def deliver_all(self, key: str, messages: Sequence[Any]) -> int:
+        while True:
+            cell = self.active.get(key)
+            if cell is None or cell.closed:
+                cell = self._activate(key)
+            taken = cell.offer_all(messages)
+            if taken is not None:
+                return taken
 
     def _activate(self, key: str) -> VirtualCell:
         with self._lock:

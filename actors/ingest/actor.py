@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 import msgspec
 
 from actors.failpoint import reach
-from actors.ingest.consumer import BrokerAway, PaymentConsumer, Record
+from actors.ingest.consumer import BrokerAway, PaymentConsumer
 from actors.ingest.offsets import Window, WindowLimits
+from actors.ingest.records import Record
 from actors.ingest.residents import Residents, Students
 from actors.ingest.share import Share, ShareLimits
 from actors.intake import Intake
+from actors.messages import Deliver
 from actors.protocol.outcome import Outcome, Settled
 from actors.protocol.payments import decode_payment, lane_key
 from actors.protocol.undecodable import Undecodable
@@ -141,7 +143,7 @@ class Ingest(Actor):
     def _cycle(self, consumer: PaymentConsumer) -> None:
         now_s = self.context.clock.monotonic()
         while self._refused and self._refused[0][0] <= now_s:
-            self._refused.popleft()[1].hand_on()
+            self._refused.popleft()[1].hand_on_again()
         if now_s >= self._commit_due_s:
             consumer.commit()
             self._commit_due_s = now_s + self._limits.commit_interval_s
@@ -149,16 +151,16 @@ class Ingest(Actor):
             self._look(consumer, now_s)
         consumer.balance(self._limits.window)
         waits = any(window.in_flight for window in consumer.windows.all())
-        records = consumer.poll(self._limits.poll_s if waits else IDLE_POLL_S)
+        polled = consumer.poll(self._limits.poll_s if waits else IDLE_POLL_S)
         now_s = self.context.clock.monotonic()
         self._residents.owned({window.topic_partition for window in consumer.windows.all()}, now_s)
         self._residents.see_off(now_s)
-        if records:
+        if polled:
             reach("ingest.polled")
-            self._measure.received(len(records))
-            for window, record in records:
-                if window.register(record.offset, now_s):
-                    Origin(self, window, record).hand_on()
+            self._measure.received(sum(len(run) for _, run in polled))
+            for window, run in polled:
+                if window.register([record.offset for record in run], now_s):
+                    self.take([Origin(self, window, record) for record in run])
             reach("ingest.handed_on")
 
     def _look(self, consumer: PaymentConsumer, now_s: float) -> None:
@@ -176,29 +178,41 @@ class Ingest(Actor):
         self._on_state("kafka_keys", now_s - self._wrong_key_s > KEYS_WRONG_FOR_S)
         self._on_state("kafka_parking", not any(w.breaker.is_open(now_s) for w in windows))
 
-    def take(self, origin: Origin) -> None:
-        """Decode and hand on; the record is registered already."""
+    def take(self, origins: Sequence[Origin]) -> None:
+        """Decode and hand on records of one partition that are registered already, each student's together."""
+        now_s = self.context.clock.monotonic()
+        lanes: dict[str, list[Deliver]] = {}
+        for origin in origins:
+            record = origin.record
+            try:
+                event = decode_payment(record.value or b"")
+            except Undecodable as reason:
+                self._park(origin, reason)
+                continue
+            student = lane_key(event)
+            if record.key != student.encode():
+                self._check_key(record.key, student, now_s)
+            lanes.setdefault(student, []).append(Deliver(event, origin, "kafka", now_s))
+        for student, run in lanes.items():
+            self._residents.came(student, origins[0].record.partition)
+            self._intake.submit_run(student, run)
+
+    def _park(self, origin: Origin, reason: Undecodable) -> None:
         record = origin.record
-        raw = record.value or b""
-        try:
-            event = decode_payment(raw)
-        except Undecodable as reason:
-            self._measure.undecodable()
-            place: dict[str, str | int] = {
-                "topic": record.partition.topic,
-                "partition": record.partition.partition,
-                "offset": record.offset,
-            }
-            self._intake.park(raw, reason, origin, provider="kafka", origin=place)
-            return
-        student = lane_key(event)
-        if record.key is None or record.key.decode(errors="replace").lower() != student:
+        self._measure.undecodable()
+        place: dict[str, str | int] = {
+            "topic": record.partition.topic,
+            "partition": record.partition.partition,
+            "offset": record.offset,
+        }
+        self._intake.park(record.value or b"", reason, origin, provider="kafka", origin=place)
+
+    def _check_key(self, key: bytes | None, student: str, now_s: float) -> None:
+        if key is None or key.decode(errors="replace").lower() != student:
             # Still correct, since the database decides; but two nodes may work for this student at once.
-            self._wrong_key_s = self.context.clock.monotonic()
+            self._wrong_key_s = now_s
             self._measure.wrong_key()
             self._on_state("kafka_keys", False)  # noqa: FBT003 - the fact itself
-        self._residents.came(student, record.partition)
-        self._intake.submit(event, origin, via="kafka")
 
     def bring_again(self, origin: Origin) -> None:
         """Called from any thread: the message was refused, nothing was written, its offset stays in flight."""
@@ -222,10 +236,10 @@ class Origin:
         self._window = window
         self.record = record
 
-    def hand_on(self) -> None:
-        """Hand the record on, unless its partition moves: then its next owner reads it."""
+    def hand_on_again(self) -> None:
+        """Hand the record on once more, unless its partition moves: then its next owner reads it."""
         if self._window.take_up(self.record.offset):
-            self._ingest.take(self)
+            self._ingest.take([self])
 
     def settle(self, settled: Settled) -> None:
         """Complete the offset, or have the message brought again."""

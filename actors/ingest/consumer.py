@@ -19,7 +19,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
@@ -36,8 +36,10 @@ from kafka.structs import OffsetAndMetadata
 
 from actors.broker import Broker
 from actors.failpoint import reach
+from actors.ingest.fetched import FetchedRecords
 from actors.ingest.offsets import Window, WindowLimits, Windows
 from actors.ingest.patience import Patience
+from actors.ingest.records import Record
 from actors.ingest.watch import ClientCalls
 
 logger = logging.getLogger(__name__)
@@ -49,14 +51,8 @@ COMMIT_S = 3.0
 """For the commit of partitions that leave: the group waits for us meanwhile."""
 
 
-class Record(NamedTuple):
-    """One record, as far as we read it."""
-
-    partition: TopicPartition
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+Run = tuple[Window, Sequence[Record]]
+"""Records of one partition, in their order, and the window that they count in."""
 
 
 class BrokerAway(Exception):
@@ -146,8 +142,8 @@ class PaymentConsumer:
             self.give_up()
             raise
 
-    def poll(self, timeout_s: float) -> list[tuple[Window, Record]]:
-        """Records with the windows that they count in; joins and re-joins the group as needed.
+    def poll(self, timeout_s: float) -> list[Run]:
+        """What there is of each partition; joins and re-joins the group as needed.
 
         Raises:
             BrokerAway: give this consumer up.
@@ -166,7 +162,7 @@ class PaymentConsumer:
             raise BrokerAway("another consumer has taken this one's place")
         if polled:
             self._patience.came(self._now())
-        found: list[tuple[Window, Record]] = []
+        found: list[Run] = []
         for partition, records in polled.items():
             window = self.windows.get(partition)
             if window is None:
@@ -176,7 +172,7 @@ class PaymentConsumer:
                 # lost and gained again within one call: these may be of either assignment
                 raise BrokerAway(f"{partition} changed hands twice within one poll")
             window.end = self._client.highwater(partition) or window.end
-            found.extend((window, Record(partition, r.offset, r.key, r.value, r.headers)) for r in records)
+            found.append((window, records))
         return found
 
     def partition_counts(self) -> tuple[int, int]:
@@ -358,6 +354,7 @@ class _Client(KafkaConsumer):  # type: ignore[misc]  # the client has no types
             if network is not None:
                 network.close()
             raise
+        self._fetcher.PartitionRecords = FetchedRecords
 
     def hold_back(self, wait_ms: int) -> None:
         """From the next fetch on the broker may hold an empty one back for so long."""

@@ -9,7 +9,7 @@ since reading a record again is harmless here.
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -63,13 +63,16 @@ class Window:
         self.paused = False
         self.leaving = False
 
-    def register(self, offset: int, now_s: float) -> bool:
-        """A record is handed on, unless the partition is leaving: then its next owner reads it. Offsets only grow."""
+    def register(self, offsets: Sequence[int], now_s: float) -> bool:
+        """Records are handed on, all of them unless the partition is leaving: then its next owner reads them.
+
+        Offsets only grow.
+        """
         with self._lock:
             if self.leaving:
                 return False
-            self._in_flight[offset] = now_s
-            self._high = offset
+            self._in_flight.update(dict.fromkeys(offsets, now_s))
+            self._high = offsets[-1]
             return True
 
     def complete(self, offset: int) -> None:

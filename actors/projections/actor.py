@@ -14,8 +14,9 @@ from typing import ClassVar, Protocol
 
 import msgspec
 
-from actors.ingest.consumer import BrokerAway, PaymentConsumer, Record
+from actors.ingest.consumer import BrokerAway, PaymentConsumer
 from actors.ingest.offsets import Window
+from actors.ingest.records import Record
 from actors.projections.position import furthest
 from actors.protocol.envelope import LoggedEvent
 from actors.store.connection import Connection
@@ -177,9 +178,9 @@ class Projection(Actor):
         asked_before = True
         while len(taken) < self._limits.many:
             found = consumer.poll(PEEK_S if self._joined() else self._limits.poll_s)
-            for window, record in found:
-                if window.register(record.offset, monotonic()):
-                    taken.append((window, record))
+            for window, run in found:
+                if window.register([record.offset for record in run], monotonic()):
+                    taken.extend((window, record) for record in run)
             if not found or not (asked_before or any(w.unread for w in consumer.windows.all())):
                 break
             asked_before = False

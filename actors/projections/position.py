@@ -19,7 +19,7 @@ class Published(Protocol):
     @property
     def key(self) -> bytes | None: ...
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 class Position(NamedTuple):
@@ -53,7 +53,7 @@ def _sequence(record: Published) -> int:
     for name, value in record.headers:
         if name == SEQUENCE_HEADER:
             try:
-                return int(value)
+                return int(value or b"")
             except ValueError:
                 return 0
     return 0

@@ -185,4 +185,8 @@ def payment_key(event: PaymentEvent) -> tuple[str, str]:
 
 def lane_key(event: PaymentEvent) -> str:
     """Whose actor takes this event: its student's; where nobody is named, the one that the payment would be called."""
-    return str(event.student_id) if event.student_id else purchase_id(*payment_key(event))
+    if event.student_id is None:
+        return purchase_id(*payment_key(event))
+    # str() of a UUID is made in Python: 0.6 µs in place of 0.2, for each delivery.
+    student: str = msgspec.to_builtins(event.student_id)
+    return student

@@ -19,8 +19,12 @@ class Student(Group, frozen=True, kw_only=True):
         Count, Meta(description="actors held at once; beyond it the longest idle one goes")
     ] = 100_000
     mailbox_max: Annotated[
-        Count, Meta(description="messages waiting for one student; beyond it the source waits")
-    ] = 1_000
+        Count,
+        Meta(
+            description="messages waiting for one student; beyond it the source waits;"
+            " not less than a partition may have in flight and one poll more"
+        ),
+    ] = 2_000
     remembered_max: Annotated[Count, Meta(description="whole effects that one actor remembers")] = 256
     attempts_max: Annotated[Count, Meta(description="tries of one failing message before it is parked")] = 5
 

@@ -14,6 +14,7 @@ DRIVERS = {
     "psycopg_pool": ("actors.store",),
     "kafka": (
         "actors.ingest.consumer",
+        "actors.ingest.fetched",
         "actors.publisher.kafka",
         "actors.topics",
         "actors.broker",

@@ -85,15 +85,16 @@ class Member:
             while not self._ending.is_set():
                 self.consumer.commit()
                 self.consumer.balance(LIMITS)
-                for window, record in self.consumer.poll(0.1):
-                    if not window.register(record.offset, time.monotonic()):
+                for window, run in self.consumer.poll(0.1):
+                    if not window.register([record.offset for record in run], time.monotonic()):
                         continue
-                    self.read.append((record.partition.partition, record.offset))
-                    self.read_at.append(time.monotonic())
-                    if self.hold:
-                        self.held.append((window, record.offset))
-                    else:
-                        window.complete(record.offset)
+                    for record in run:
+                        self.read.append((record.partition.partition, record.offset))
+                        self.read_at.append(time.monotonic())
+                        if self.hold:
+                            self.held.append((window, record.offset))
+                        else:
+                            window.complete(record.offset)
         except BrokerAway as error:
             self.error = error
 

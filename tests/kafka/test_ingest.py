@@ -19,6 +19,7 @@ from actors.ingest.offsets import Windows
 from actors.ingest.share import ShareLimits
 from actors.ingest.watch import ClientCalls, IngestWatch
 from actors.protocol.outcome import Outcome, Settled
+from actors.protocol.payments import lane_key
 from kcactors.load import plan
 from supervision import Backoff, ChildSpec, PoisonPolicy, System
 from tests.support.waiting import wait_until
@@ -36,9 +37,11 @@ class Desk:
         self.parked = []
         self.answer = lambda _event: Outcome.CREATED
 
-    def submit(self, event, source, *, via):
-        self.taken.append(event.payment_id)
-        source.settle(Settled(self.answer(event)))
+    def submit_run(self, lane, run):
+        for deliver in run:
+            assert (deliver.via, lane_key(deliver.event)) == ("kafka", lane)
+            self.taken.append(deliver.event.payment_id)
+            deliver.source.settle(Settled(self.answer(deliver.event)))
 
     def park(self, raw, reason, source, *, provider, origin):
         self.parked.append(origin["offset"])

@@ -44,13 +44,14 @@ def test_the_rest_of_a_paused_fetch_comes_although_every_other_partition_is_read
 
     def cycle() -> None:
         consumer.balance(LIMITS)
-        for window, record in consumer.poll(0.05):
-            window.register(record.offset, time.monotonic())
-            read[record.partition.partition] += 1
-            if record.partition.partition == 0 and len(held) < 1:
-                held.append(record.offset)
-            else:
-                window.complete(record.offset)
+        for window, run in consumer.poll(0.05):
+            window.register([record.offset for record in run], time.monotonic())
+            for record in run:
+                read[record.partition.partition] += 1
+                if record.partition.partition == 0 and len(held) < 1:
+                    held.append(record.offset)
+                else:
+                    window.complete(record.offset)
 
     def paused() -> bool:
         cycle()

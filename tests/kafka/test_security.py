@@ -89,7 +89,7 @@ def test_admin_consumer_and_both_producers_come_in_with_a_password(locked_kafka,
     found: list[object] = []
 
     def both() -> bool:
-        found.extend(consumer.poll(0.1))
+        found.extend(record for _, run in consumer.poll(0.1) for record in run)
         return len(found) == 2
 
     wait_until(both, 40)

@@ -49,7 +49,14 @@ def test_two_spellings_of_a_student_are_one():
 
 @pytest.mark.parametrize(
     ("key", "sequence"),
-    [(b"nobody", b"1"), (None, b"1"), (STUDENT.encode(), b"one"), (STUDENT.encode(), b"0"), (b"\xff", b"1")],
+    [
+        (b"nobody", b"1"),
+        (None, b"1"),
+        (STUDENT.encode(), None),
+        (STUDENT.encode(), b"one"),
+        (STUDENT.encode(), b"0"),
+        (b"\xff", b"1"),
+    ],
 )
 def test_a_strangers_record_is_passed_over(key, sequence):
     assert furthest([Told(key, sequence)]) == []

@@ -139,6 +139,45 @@ def test_each_mailbox_is_bounded(system, world):
     gate.set()
 
 
+def test_what_is_told_at_once_keeps_its_order_and_the_bound(system, world):
+    router = router_of(world, mailbox_limit=3)
+    with pytest.raises(ActorDeadError, match="not up"):
+        router.tell_all("k", [0])
+    system.start_child(None, router.spec())
+    gate, entered = threading.Event(), threading.Event()
+
+    def hold(actor):
+        entered.set()
+        gate.wait(PATIENCE_S)
+
+    assert router.tell_all("k", [hold]) == 1, "it starts its actor"
+    assert entered.wait(PATIENCE_S)
+    router.tell("k", 1)
+    assert router.tell_all("k", [2, 3, 4, 5]) == 2, "as many as there is room for"
+    assert router.tell_all("k", [6]) == 0
+    gate.set()
+    wait_until(lambda: len(world.seen["k"]) >= 3)
+    assert router.ask("k", 7).get(timeout=PATIENCE_S) == 7
+    assert world.seen["k"] == [1, 2, 3, 7]
+    mailbox = at(system, "directory/k").cell
+    assert (mailbox.accepted, mailbox.refused) == (5, 3)
+
+
+def test_what_is_told_at_once_finds_an_actor_that_was_just_put_away():
+    with Simulation(1) as simulation:
+        world = World()
+        router = router_of(world, idle_s=10.0)
+        simulation.system.start_child(None, router.spec())
+        router.tell_all("k", [1, 2])
+        simulation.run(30.0)
+        assert router.active == 0
+        router.tell_all("k", [3, 4])
+        simulation.settle()
+        assert world.seen["k"] == [1, 2, 3, 4]
+        assert world.starts["k"] == 2
+        assert simulation.system.account().error == 0
+
+
 def test_an_idle_actor_is_put_away_and_a_busy_one_is_not():
     with Simulation(1) as simulation:
         world = World()

@@ -20,7 +20,7 @@ def test_the_mark_never_passes_an_open_record_and_never_goes_back(offsets, data)
     for turn in data.draw(st.lists(st.sampled_from(["register", "finish", "commit"]), max_size=200)):
         if turn == "register" and to_register:
             offset = to_register.pop(0)
-            assert window.register(offset, 0.0)
+            assert window.register([offset], 0.0)
             registered.add(offset)
         elif turn == "finish" and registered - finished:
             offset = next(o for o in to_finish if o in registered - finished)
@@ -48,7 +48,7 @@ def test_nothing_is_committed_of_a_window_that_read_nothing():
 def test_holes_between_offsets_do_not_hold_the_mark_back():
     window = Window("p")
     for offset in (3, 7, 8):
-        window.register(offset, 0.0)
+        window.register([offset], 0.0)
     window.complete(3)
     assert window.committable() == 7
     window.complete(8)
@@ -59,8 +59,8 @@ def test_holes_between_offsets_do_not_hold_the_mark_back():
 
 def test_a_record_put_aside_is_not_waited_for_and_not_passed():
     window = Window("p")
-    window.register(1, 0.0)
-    window.register(2, 0.0)
+    window.register([1], 0.0)
+    window.register([2], 0.0)
     window.complete(2)
     window.put_aside(1)
     assert window.running == 0
@@ -71,10 +71,10 @@ def test_a_record_put_aside_is_not_waited_for_and_not_passed():
 
 def test_a_leaving_window_takes_no_record_up():
     window = Window("p")
-    window.register(1, 0.0)
+    window.register([1], 0.0)
     window.put_aside(1)
     window.leave()
-    assert not window.register(2, 0.0)
+    assert not window.register([2], 0.0)
     assert not window.take_up(1)
     assert window.committable() == 1
 
@@ -84,13 +84,13 @@ def test_a_partition_pauses_by_count_or_span_and_resumes_at_half():
     window = Window("p")
     for offset in (0, 1, 2, 3):
         assert not window.must_pause(limits, 0.0)
-        window.register(offset, 0.0)
+        window.register([offset], 0.0)
     assert window.must_pause(limits, 0.0)
     window.complete(3)
     assert not window.may_resume(limits, 0.0)
     window.complete(2)
     assert window.may_resume(limits, 0.0)
-    window.register(100, 0.0)
+    window.register([100], 0.0)
     assert window.must_pause(limits, 0.0), "one slow record must not let the others run away from it"
     assert not window.may_resume(limits, 0.0)
 
@@ -99,7 +99,7 @@ def test_ages_and_lag():
     window = Window("p", now_s=10.0)
     window.end = 9
     assert (window.age_s(11.0), window.commit_age_s(11.0), window.lag) == (0.0, 0.0, 0)
-    window.register(4, 11.0)
+    window.register([4], 11.0)
     assert window.age_s(13.0) == 2.0
     assert window.lag == 5
     window.complete(4)
@@ -121,14 +121,14 @@ def test_late_completions_of_an_old_assignment_change_nothing():
     life = windows.claim()
     windows.open(life, ["p"], 0.0)
     old = windows.all()[0]
-    old.register(1, 0.0)
+    old.register([1], 0.0)
     windows.close(life, ["p"])
     windows.open(life, ["p"], 0.0)
     new = windows.all()[0]
-    new.register(1, 0.0)
+    new.register([1], 0.0)
     old.complete(1)
     assert new.committable() == 1
-    assert not old.register(2, 0.0)
+    assert not old.register([2], 0.0)
 
 
 def test_a_consumer_that_was_given_up_neither_opens_nor_closes():
