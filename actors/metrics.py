@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Final
 
@@ -14,10 +16,41 @@ from prometheus_client.registry import Collector
 from actors.ingest.offsets import Window
 from actors.messages import Deliver, Park
 from actors.protocol.envelope import LoggedEvent
-from actors.protocol.outcome import Settled
+from actors.protocol.outcome import Outcome, Settled
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Ticks:
+    """A count that any thread adds to without a lock: 0.1 µs, where two labelled counters take 1.5 µs."""
+
+    __slots__ = ("_asked", "_numbers", "_told", "tick")
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self.tick = self._numbers.__next__
+        """Add one; a step of the interpreter that nothing comes between."""
+        self._asked = self._told = 0
+
+    def fresh(self) -> int:
+        """How many were added since this was last asked; for one thread at a time."""
+        added = next(self._numbers) - self._asked  # asking takes a number too
+        self._asked += 1
+        fresh, self._told = added - self._told, added
+        return fresh
+
+
+class FedCounter(Counter):
+    """A counter that has what was counted elsewhere brought to it before anybody reads it."""
+
+    bring: Callable[[], None] | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        """Its samples, up to date."""
+        if self.bring is not None:
+            self.bring()
+        return super().collect()
 
 
 class WorkMetrics:
@@ -32,15 +65,18 @@ class WorkMetrics:
         self, registry: CollectorRegistry, on_parked: Callable[[Park], None] = lambda _: None
     ) -> None:
         self._on_parked = on_parked
-        self._messages = Counter(
+        self._ticks: dict[tuple[str, type], Ticks] = {}
+        self._feeding = threading.Lock()
+        self._messages = FedCounter(
             "kcactors_messages",
             "Payment events by where they came from, type and what became of them",
             ("via", "type", "outcome"),
             registry=registry,
         )
-        self._duplicates = Counter(
+        self._duplicates = FedCounter(
             "kcactors_duplicates", "Duplicates by the stage that caught them", ("stage",), registry=registry
         )
+        self._messages.bring = self._duplicates.bring = self._add_ticks
         self._parked = Counter("kcactors_parked", "Messages parked, by stage", ("stage",), registry=registry)
         self._payment_to_commit = Histogram(
             "kcactors_payment_to_commit_seconds",
@@ -90,12 +126,25 @@ class WorkMetrics:
 
     def settled(self, deliver: Deliver, settled: Settled, seconds: float) -> None:
         """One payment event has its answer, ``seconds`` after it came in."""
-        kind = str(type(deliver.event).__struct_config__.tag)
-        self._message(deliver.via, kind, settled.outcome.value).inc()
+        self._message(deliver.via, _kind(type(deliver.event)), settled.outcome.value).inc()
         if settled.absorbed_by is not None:
             self._absorbed_by(settled.absorbed_by).inc()
-        if settled.absorbed_by != "mailbox" and not settled.retryable:
+        if not settled.retryable:
             self._committed_via(deliver.via).observe(seconds)
+
+    def absorbed(self, deliver: Deliver) -> None:
+        """One payment event was a duplicate of what its student's actor knows."""
+        key = (deliver.via, type(deliver.event))
+        ticks = self._ticks.get(key) or self._ticks.setdefault(key, Ticks())
+        ticks.tick()
+
+    def _add_ticks(self) -> None:
+        # Two may read at once.
+        with self._feeding:
+            for (via, event), ticks in list(self._ticks.items()):
+                fresh = ticks.fresh()
+                self._message(via, _kind(event), Outcome.EXISTS.value).inc(fresh)
+                self._absorbed_by("mailbox").inc(fresh)
 
     def parked(self, park: Park) -> None:
         """One message was parked."""
@@ -132,6 +181,10 @@ class WorkMetrics:
         """So many cases of one kind were found and brought again."""
         if cases:
             self._healed.labels(kind).inc(cases)
+
+
+def _kind(event: type) -> str:
+    return str(event.__struct_config__.tag)  # type: ignore[attr-defined]
 
 
 PARTITION_GAUGES: Final[dict[str, tuple[str, Callable[[Window, float], float]]]] = {

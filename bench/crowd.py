@@ -40,6 +40,7 @@ class Count:
             self.all_answered.set()
 
     def settled(self, deliver: Deliver, settled: Settled, seconds: float) -> None: ...
+    def absorbed(self, deliver: Deliver) -> None: ...
 
 
 def resident_bytes() -> int:

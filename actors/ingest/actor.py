@@ -220,6 +220,8 @@ class Ingest(Actor):
 
     def settled(self, window: Window, *, parked: bool) -> None:
         """Called from any thread: one record has its answer."""
+        if not parked and window.breaker.stands():
+            return
         if window.breaker.note(self.context.clock.monotonic(), parked=parked):
             logger.error("%s parks too much: reading on later", window.topic_partition)
             self._measure.breaker_opened()

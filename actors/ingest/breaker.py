@@ -49,6 +49,14 @@ class Breaker:
         """Whether nothing more should be read for now."""
         return now_s < self._open_until_s
 
+    def stands(self) -> bool:
+        """One record stands: counted at once where nothing was parked of late, else False and `note` has to judge."""
+        if self._trips or self._parked:
+            return False
+        if len(self._recent) < self._limits.sample:
+            self._recent.append(False)
+        return True
+
     def note(self, now_s: float, *, parked: bool) -> bool:
         """One record has its answer; whether this opened the breaker."""
         if self.is_open(now_s):

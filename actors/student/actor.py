@@ -25,7 +25,10 @@ class Measure(Protocol):
     """What a student's actor reports."""
 
     def settled(self, deliver: Deliver, settled: Settled, seconds: float) -> None:
-        """One payment event has its answer, ``seconds`` after it came in."""
+        """One payment event has its answer from the database, or is refused, ``seconds`` after it came in."""
+
+    def absorbed(self, deliver: Deliver) -> None:
+        """One payment event was a duplicate of what the student knows."""
 
 
 class Student(Actor):
@@ -73,8 +76,7 @@ class Student(Actor):
         return not self._waiting and not self._allocating
 
     def _take(self, deliver: Deliver) -> None:
-        queue = self._waiting.get(payment_key(deliver.event))
-        if queue is not None:
+        if self._waiting and (queue := self._waiting.get(payment_key(deliver.event))) is not None:
             queue.append(deliver)
         elif not self._answer_from_memory(deliver):
             self._write(deliver)
@@ -88,7 +90,8 @@ class Student(Actor):
         settled = self._memory.recall(deliver.event)
         if settled is None:
             return False
-        self._settle(deliver, settled)
+        self._measure.absorbed(deliver)
+        deliver.source.settle(settled)
         return True
 
     def _write(self, deliver: Deliver) -> None:

@@ -30,7 +30,8 @@ def facts(event: PaymentEvent) -> Facts:
     """What must be equal for two events to be the same effect."""
     match event:
         case PaymentSucceeded():
-            return (event.student_id, event.course_id, event.tier, event.amount, event.currency)
+            # The ids as numbers: to compare two UUIDs runs Python, 0.2 µs for each, and they are larger.
+            return (event.student_id.int, event.course_id.int, event.tier, event.amount, event.currency)
         case PaymentDisputed():
             return (event.student_id, event.payment_id, event.status)
         case PaymentNoticed():

@@ -37,20 +37,29 @@ class Answers:
 
 
 class Measured:
+    def __init__(self) -> None:
+        self.absorbed_ids: list[str] = []
+
     def settled(self, deliver: Deliver, settled: Settled, seconds: float) -> None:
         assert seconds >= 0
+
+    def absorbed(self, deliver: Deliver) -> None:
+        self.absorbed_ids.append(deliver.event.event_id)
 
 
 class Office:
     def __init__(self, system: System) -> None:
         self.generation = 1
+        self.measured = Measured()
         self.written: list[Write] = []
         self.allocations: list[Allocate] = []
         ledger: ActorRef[Any] = system.start_child(None, ChildSpec("ledger", lambda: Desk(self.written)))
         allocator = system.start_child(None, ChildSpec("allocator", lambda: Desk(self.allocations)))
         self.student = system.start_child(
             None,
-            ChildSpec("student", lambda: Student(ledger, allocator, lambda: self.generation, 8, Measured())),
+            ChildSpec(
+                "student", lambda: Student(ledger, allocator, lambda: self.generation, 8, self.measured)
+            ),
         )
         self._system = system
 
@@ -88,6 +97,8 @@ def test_a_duplicate_of_a_payment_that_is_being_written_waits_for_its_answer(off
     wait_until(lambda: all(s.said for s in sources))
     assert [s.said[0].outcome for s in sources] == [Outcome.CREATED] + [Outcome.EXISTS] * 4
     assert {s.said[0].purchase_id for s in sources} == {purchase}
+    assert {s.said[0].absorbed_by for s in sources[1:]} == {"mailbox"}
+    assert office.measured.absorbed_ids == [event.event_id] * 4
     assert len(office.written) == 1
     assert office.idle()
 

@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import subprocess
+import threading
+from uuid import uuid4
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -11,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from actors.audit.metrics import AuditMetrics
 from actors.ingest.offsets import Windows
+from actors.messages import Deliver
 from actors.metrics import PartitionMetrics, WorkMetrics
 from gateway.metrics import GatewayMetrics
 from kcactors.oversight import outbox_gauge
@@ -18,6 +21,7 @@ from supervision import System
 from supervision.cellstate import State
 from supervision.dashboard.census import Census
 from supervision.dashboard.metrics import RuntimeCollector
+from tests.actors.transaction import Nowhere, payment
 from tests.house.source import ROOT
 from tests.support.waiting import wait_until
 
@@ -126,6 +130,34 @@ def test_reading_metrics_does_not_walk_over_the_actors_each_time(dashboard):
         assert system.walks == 1
     finally:
         system.stop(5)
+
+
+def test_duplicates_are_counted_once_each_whoever_looks_and_however_often():
+    registry = CollectorRegistry()
+    metrics = WorkMetrics(registry)
+    deliver = Deliver(payment(uuid4(), uuid4()), Nowhere(), "kafka", 0.0)
+    each = 20_000
+
+    def absorb():
+        for _ in range(each):
+            metrics.absorbed(deliver)
+
+    threads = [threading.Thread(target=absorb) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    seen = []
+    while any(thread.is_alive() for thread in threads):
+        seen.append(registry.get_sample_value("kcactors_duplicates_total", {"stage": "mailbox"}) or 0.0)
+    labels = {"via": "kafka", "type": "PAYMENT_SUCCEEDED", "outcome": "exists"}
+    assert seen == sorted(seen)
+    # who asks for these only has them too
+    some = registry.restricted_registry(["kcactors_messages_total"]).collect()
+    assert [
+        sample.value for family in some for sample in family.samples if sample.name.endswith("_total")
+    ] == [3 * each]
+    for _ in range(2):
+        assert registry.get_sample_value("kcactors_messages_total", labels) == 3 * each
+        assert registry.get_sample_value("kcactors_duplicates_total", {"stage": "mailbox"}) == 3 * each
 
 
 @pytest.fixture

@@ -52,6 +52,16 @@ def test_a_good_sample_makes_it_forget():
     assert not any(feed(breaker, [True] * 4, 10.0))
 
 
+@given(answers=st.lists(st.booleans(), max_size=200))
+def test_the_quick_way_to_count_what_stands_changes_nothing(answers):
+    quick, slow = Breaker(LIMITS), Breaker(LIMITS)
+    for now_s, parked in enumerate(answers):
+        said = not parked and quick.stands()
+        opened = quick.note(float(now_s), parked=parked) if not said else False
+        assert opened == slow.note(float(now_s), parked=parked)
+        assert (quick.trips, quick.is_open(now_s)) == (slow.trips, slow.is_open(now_s))
+
+
 def test_what_was_in_flight_when_it_opened_does_not_count():
     breaker = Breaker(LIMITS)
     feed(breaker, [True] * 5)
