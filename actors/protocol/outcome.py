@@ -24,7 +24,7 @@ class Outcome(StrEnum):
     """Nothing was written and nothing is lost: the source must bring the message again."""
 
 
-class Settled(msgspec.Struct, frozen=True):
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """The answer to one submitted message.
 
     ``detail`` names the field or reason where there is one. ``absorbed_by`` says which stage caught a duplicate

@@ -18,8 +18,13 @@ from actors.protocol.undecodable import Undecodable, refuse_text_postgres_cannot
 AMOUNT_MINOR_MAX = 2**53 - 1
 """Largest amount: what a JavaScript reader of our events can still hold exactly."""
 
-Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00]+$")]
+KEY_CHARS_MAX: Final = 255
+
+Key: TypeAlias = Annotated[str, Meta(min_length=1, max_length=KEY_CHARS_MAX, pattern=r"^[^\x00]+$")]
 """An identifier of the outside: a provider's payment id, event id, order id."""
+
+CheckedKey: TypeAlias = Annotated[str, Meta(min_length=1, max_length=KEY_CHARS_MAX)]
+"""A :data:`Key` of a message that is searched for NUL characters as a whole: a pattern costs 0.3 µs for each field."""
 
 Provider: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 AmountMinor: TypeAlias = Annotated[int, Meta(ge=0, le=AMOUNT_MINOR_MAX)]
@@ -31,32 +36,34 @@ Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
 _Event = TypeVar("_Event")
 
 
-class PaymentSucceeded(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="PAYMENT_SUCCEEDED"):
+class PaymentSucceeded(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="PAYMENT_SUCCEEDED"
+):
     """A provider captured money for one course.
 
     ``tier`` is the number of sessions bought, ``amount`` is in minor units of ``currency``, ``occurred_at`` is the
     provider's time of capture.
     """
 
-    event_id: Key
+    event_id: CheckedKey
     provider: Provider = "kc"
-    payment_id: Key
+    payment_id: CheckedKey
     student_id: UUID
     course_id: UUID
     tier: Tier
     amount: AmountMinor
     currency: Currency
-    order_id: Key | None = None
+    order_id: CheckedKey | None = None
     occurred_at: Moment
 
 
 class PaymentRefunded(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="PAYMENT_REFUNDED"):
     """A provider paid ``amount`` minor units of a payment back. Identity is ``(provider, refund_id)``."""
 
-    event_id: Key
+    event_id: CheckedKey
     provider: Provider = "kc"
-    payment_id: Key
-    refund_id: Key
+    payment_id: CheckedKey
+    refund_id: CheckedKey
     student_id: UUID
     amount: RefundMinor
     currency: Currency

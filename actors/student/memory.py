@@ -42,7 +42,7 @@ def facts(event: PaymentEvent) -> Facts:
             return (event.student_id, event.payment_id, event.amount, event.currency)
 
 
-class Effect(msgspec.Struct, frozen=True):
+class Effect(msgspec.Struct, frozen=True, gc=False):
     """One thing that happened once: its facts, and the purchase that it made or changed."""
 
     facts: Facts

@@ -48,6 +48,10 @@ def event(kind: type[_Event], places: Mapping[str, str], /, **fields: Any) -> _E
         Undecodable: naming the field by its place in the provider's body.
     """
     given = {name: value for name, value in fields.items() if value is not None}
+    for name, value in given.items():
+        # Only what we ask for: elsewhere in their body a NUL is theirs to keep.
+        if isinstance(value, str) and "\x00" in value:
+            raise Undecodable(places.get(name, name), "holds a NUL character")
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:

@@ -13,11 +13,12 @@ from actors.protocol.payments import (
     PaymentSucceeded,
     PaymentUnnamed,
     RefundReported,
+    decode_payment,
     lane_key,
     payment_key,
 )
 from actors.protocol.undecodable import Undecodable
-from gateway.webhooks import razorpay, stripe
+from gateway.webhooks import razorpay, stripe, translation
 from tests.money import messages
 
 STUDENT, COURSE = str(uuid4()), str(uuid4())
@@ -297,6 +298,15 @@ def test_what_else_is_wrong_with_a_capture_is_undecodable() -> None:
         razorpay_says("payment.captured", payment=messages.razorpay_payment(NAMES, currency="rupees"))
     with pytest.raises(Undecodable, match="payment_intent"):
         stripe_says("checkout.session.completed", **messages.session({}, payment_intent=None))
+
+
+def test_text_that_the_database_cannot_hold_is_told_by_its_place() -> None:
+    with pytest.raises(Undecodable, match=r"^headers\.id: holds a NUL"):
+        translation.event(PaymentSucceeded, {"event_id": "headers.id"}, event_id="e\x00", payment_id="p")
+    ours = {"type": "PAYMENT_SUCCEEDED", "event_id": "e", "tier": 1, "amount": 1, "currency": "INR"}
+    ours |= {"student_id": STUDENT, "course_id": COURSE, "occurred_at": "2026-11-23T10:00:00Z"}
+    with pytest.raises(Undecodable, match="payment_id: holds a NUL"):
+        decode_payment(json.dumps(ours | {"payment_id": "a\x00b"}).encode())
 
 
 @pytest.mark.parametrize("provider", [RAZORPAY, STRIPE])
