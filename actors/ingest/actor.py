@@ -228,26 +228,23 @@ class Ingest(Actor):
             self._on_state("kafka_parking", False)  # noqa: FBT003 - the fact itself
 
 
-class Origin:
+class Origin(msgspec.Struct, frozen=True, eq=False):
     """A record's place, as the source of its message."""
 
-    __slots__ = ("_ingest", "_window", "record")
-
-    def __init__(self, ingest: Ingest, window: Window, record: Record) -> None:
-        self._ingest = ingest
-        self._window = window
-        self.record = record
+    ingest: Ingest
+    window: Window
+    record: Record
 
     def hand_on_again(self) -> None:
         """Hand the record on once more, unless its partition moves: then its next owner reads it."""
-        if self._window.take_up(self.record.offset):
-            self._ingest.take([self])
+        if self.window.take_up(self.record.offset):
+            self.ingest.take([self])
 
     def settle(self, settled: Settled) -> None:
         """Complete the offset, or have the message brought again."""
         if settled.outcome is not Outcome.REFUSED:
-            self._window.complete(self.record.offset)
-            self._ingest.settled(self._window, parked=settled.outcome is Outcome.PARKED)
+            self.window.complete(self.record.offset)
+            self.ingest.settled(self.window, parked=settled.outcome is Outcome.PARKED)
         else:
-            self._window.put_aside(self.record.offset)
-            self._ingest.bring_again(self)
+            self.window.put_aside(self.record.offset)
+            self.ingest.bring_again(self)
