@@ -53,7 +53,11 @@ class Hands:
         self._free: queue.Queue[Connection] = queue.Queue()
         for _ in range(CONNECTIONS):
             self._free.put(Connection(os.environ["BENCH_DATABASE_URL"], "by hand"))
-        self._redis = redis.Redis.from_url(os.environ["BENCH_REDIS_URL"])
+        # a thread that finds none free waits, as for the database; it must not end its student
+        pool = redis.BlockingConnectionPool.from_url(
+            os.environ["BENCH_REDIS_URL"], max_connections=CONNECTIONS, timeout=None
+        )
+        self._redis = redis.Redis.from_pool(pool)
         self._producer = Producer(
             {
                 "bootstrap.servers": os.environ["BENCH_KAFKA_BOOTSTRAP"],
