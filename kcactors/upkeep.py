@@ -32,6 +32,8 @@ from supervision import ActorRef, Backoff, ChildSpec, PoisonPolicy, System, supe
 LOOK_TIMEOUT_S = 60.0
 """For one statement over whole tables, which nobody waits for."""
 BACKOFF = Backoff(initial_s=0.2, max_s=5.0)
+LANES_AT_ONCE = 8
+"""Held by the planning of sessions: with 25, payments of 200 students at 100/s had a p99 of 20 ms instead of 13."""
 
 
 class Upkeep:
@@ -108,7 +110,9 @@ class Upkeep:
         ours = self._settings.projections
         # each read costs some milliseconds, however little it finds
         rest_s = ours.echo_poll_s if name == "echo" else ours.poll_s
-        limits = ProjectionLimits(poll_s=rest_s, drain_s=drain_s)
+        limits = ProjectionLimits(
+            poll_s=rest_s, drain_s=drain_s, lanes_at_once=LANES_AT_ONCE if name == "sessions" else 0
+        )
         member = Membership(
             topic=kafka.business_topic,
             group_id=f"{kafka.group_id}-{name}",

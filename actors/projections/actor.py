@@ -17,7 +17,7 @@ import msgspec
 from actors.ingest.consumer import BrokerAway, PaymentConsumer
 from actors.ingest.offsets import Window
 from actors.ingest.records import Record
-from actors.projections.position import furthest
+from actors.projections.position import furthest, shares
 from actors.protocol.envelope import LoggedEvent
 from actors.store.connection import Connection
 from actors.store.errors import Contended, DatabaseAway
@@ -49,13 +49,15 @@ def telling(committed: Callable[[Sequence[LoggedEvent]], None]) -> Callable[[str
 class ProjectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     """It rests for ``poll_s`` after each read, for twice as long when nothing came, not at all after ``many`` events.
 
-    Offsets are committed each ``commit_interval_s``; leaving the group may take ``drain_s``.
+    Offsets are committed each ``commit_interval_s``; leaving the group may take ``drain_s``. ``lanes_at_once``: for a
+    statement that holds lanes, see :func:`actors.projections.position.shares`; 0 for one that does not.
     """
 
     poll_s: float = 0.25
     many: int = 1_000
     commit_interval_s: float = 1.0
     drain_s: float = 5.0
+    lanes_at_once: int = 0
 
 
 class Measure(Protocol):
@@ -187,9 +189,8 @@ class Projection(Actor):
         return taken
 
     def _project(self, records: Sequence[Record]) -> None:
-        positions = furthest(records)
-        if positions:
-            told = [{"student_id": student, "seq": seq} for student, seq in positions]
+        for share in shares(furthest(records), self._limits.lanes_at_once):
+            told = [{"student_id": student, "seq": seq} for student, seq in share]
             text = msgspec.json.encode(told).decode()
             answer = self._retried(text)
             if answer:

@@ -6,7 +6,7 @@ a record twice, late, or never costs nothing but time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -47,6 +47,20 @@ def furthest(records: Iterable[Published]) -> list[Position]:
             continue
         reached[student] = max(seq, reached.get(student, 0))
     return [Position(student, seq) for student, seq in sorted(reached.items())]
+
+
+TRANSACTIONS_MOST = 8
+
+
+def shares(positions: Sequence[Position], lanes_at_once: int) -> Iterator[Sequence[Position]]:
+    """The positions in their order, as one transaction each takes them: all at once where ``lanes_at_once`` is 0.
+
+    Payments of a student wait while a transaction holds the student's lane, and with them their ledger's batch: little
+    is held at once while little comes. With much to do it is never more than so many transactions.
+    """
+    size = max(lanes_at_once, -(-len(positions) // TRANSACTIONS_MOST)) if lanes_at_once else len(positions)
+    for at in range(0, len(positions), size or 1):
+        yield positions[at : at + size]
 
 
 def _sequence(record: Published) -> int:

@@ -15,7 +15,7 @@ from actors.ingest.offsets import Windows
 from actors.ingest.watch import ClientCalls
 from actors.projections.actor import Projection, ProjectionLimits, telling
 from actors.projections.metrics import ProjectionMetrics
-from actors.projections.position import Position, furthest
+from actors.projections.position import Position, furthest, shares
 from actors.projections.superseded import PLACES_MAX, Passed, superseded, taking_down
 from actors.publisher.kafka import EventProducer
 from actors.store.connection import Connection
@@ -62,6 +62,26 @@ def test_a_strangers_record_is_passed_over(key, sequence):
     assert furthest([Told(key, sequence)]) == []
 
 
+@pytest.mark.parametrize(
+    ("count", "at_once", "sizes"),
+    [
+        (0, 8, []),
+        (5, 8, [5]),
+        (20, 8, [8, 8, 4]),
+        (64, 8, [8] * 8),
+        (1000, 8, [125] * 8),
+        (1001, 8, [126] * 7 + [119]),
+        (20, 0, [20]),
+        (0, 0, []),
+    ],
+)
+def test_little_is_held_at_once_and_much_in_few_transactions(count, at_once, sizes):
+    positions = [Position(f"{n:04}", 1) for n in range(count)]
+    taken = list(shares(positions, at_once))
+    assert [len(share) for share in taken] == sizes
+    assert [each for share in taken for each in share] == positions
+
+
 def apply(world, statement, *positions):
     text = json.dumps([{"student_id": str(student), "seq": seq} for student, seq in positions])
     return world.hand.connection.rows(statement, (text,))[0][0]
@@ -85,6 +105,19 @@ def test_sessions_are_planned_once_for_each_allocated_purchase(world):
     world.database.execute("delete from consumer_lane where consumer = 'sessions'")
     apply(world, "projection_sessions", *seqs.items())
     assert (plans(world), world.types(world.plain)) == (planned, before)
+
+
+def test_a_lane_is_held_only_for_news_that_concern_a_plan(world):
+    """A payment under way holds its lane; what we told ourselves comes back meanwhile and does not wait for it."""
+    head = dict(world.database.execute("select student_id, seq from lane").fetchall())[world.plain]
+    apply(world, "projection_sessions", (world.plain, head))
+    own = world.types(world.plain)[-1]
+    assert own[1] == "SESSIONS_PLANNED"
+    with world.database.transaction():
+        world.database.execute("select from lane where student_id = %s for update", (world.plain,))
+        apply(world, "projection_sessions", (world.plain, own[0]))
+    place = "select last_seq from consumer_lane where consumer = 'sessions' and student_id = %s"
+    assert world.database.execute(place, (world.plain,)).fetchone() == (own[0],)
 
 
 def test_what_no_record_told_is_read_from_the_log(world):

@@ -123,25 +123,34 @@ $$;
 create function kc.plan_sessions(batch jsonb) returns text language plpgsql volatile
     set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
-    lanes lane[];
+    lanes lane[] := '{}';
     students uuid[];
+    concerned uuid[];
     upto bigint[];
+    heads bigint[];
     planned uuid[];
     at timestamptz;
 begin
     -- only students with news: a record that comes again costs a look
-    select array_agg(s.student_id), array_agg(s.seq) into students, upto
+    select array_agg(s.student_id), array_agg(s.seq), array_agg(l.seq), array_agg(s.student_id) filter (where t.some)
+        into students, upto, heads, concerned
         from (select student_id, max(seq) as seq from jsonb_populate_recordset(null::kc.seen, batch) group by student_id) s
+        left join lane l on l.student_id = s.student_id
         left join consumer_lane c on c.consumer = 'sessions' and c.student_id = s.student_id
+        left join lateral (select true as some from event e where e.student_id = s.student_id and e.seq > coalesce(c.last_seq, 0) and e.seq <= s.seq
+            and e.type in ('COURSE_ACCESS_GRANTED', 'COURSE_ACCESS_REVOKED') limit 1) t on true
         where s.seq > coalesce(c.last_seq, 0);
     if students is null then
         return '[]';
     end if;
-    lanes := kc.lock_lanes(students);
+    -- payments of a student wait while its lane is held, so it is held only for news that concern a plan; ours come back as well
+    if concerned is not null then
+        lanes := kc.lock_lanes(concerned);
+    end if;
     at := clock_timestamp();
     with news as (
         select e.purchase_id, (array_agg(e.type order by e.seq desc))[1] as type
-        from unnest(students, upto) s (student_id, seq)
+        from unnest(students, upto) s (student_id, seq) join unnest(lanes) using (student_id)
         left join consumer_lane c on c.consumer = 'sessions' and c.student_id = s.student_id
         join event e on e.student_id = s.student_id and e.seq > coalesce(c.last_seq, 0) and e.seq <= s.seq
         where e.type in ('COURSE_ACCESS_GRANTED', 'COURSE_ACCESS_REVOKED') group by e.purchase_id
@@ -165,8 +174,9 @@ begin
                 and not exists (select from event x where x.purchase_id = p.purchase_id and x.type = 'SESSIONS_PLANNED')), at);
     end if;
     insert into consumer_lane as old (consumer, student_id, last_seq)
-        select 'sessions', s.student_id, least(s.seq, l.seq) from unnest(students, upto) s (student_id, seq)
-            join unnest(lanes) l on l.student_id = s.student_id order by s.student_id
+        -- a lane that is not held may go on meanwhile: only what was there when it was looked at is known
+        select 'sessions', s.student_id, least(s.seq, coalesce(l.seq, s.head)) from unnest(students, upto, heads) s (student_id, seq, head)
+            left join unnest(lanes) l on l.student_id = s.student_id where coalesce(l.seq, s.head) is not null order by s.student_id
     on conflict (consumer, student_id) do update set last_seq = excluded.last_seq where old.last_seq < excluded.last_seq;
     return kc.logged_since(lanes)::text;
 end $$;
