@@ -49,7 +49,7 @@ def furthest(records: Iterable[Published]) -> list[Position]:
     return [Position(student, seq) for student, seq in sorted(reached.items())]
 
 
-TRANSACTIONS_MOST = 8
+TRANSACTIONS_MOST = 16
 
 
 def shares(positions: Sequence[Position], lanes_at_once: int) -> Iterator[Sequence[Position]]:
