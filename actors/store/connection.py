@@ -14,7 +14,7 @@ from typing import Any, Self
 import msgspec
 import psycopg
 
-from actors.store.direct import Direct
+from actors.store.direct import Direct, TwoTrips
 from actors.store.errors import DatabaseAway, sort_error
 from actors.store.sql import query
 
@@ -45,27 +45,6 @@ def conninfo(url: str, role: str, limits: ConnectionLimits) -> dict[str, Any]:
         f" -c statement_timeout={int(limits.statement_timeout_s * 1000)}"
         f" -c idle_in_transaction_session_timeout={int(limits.statement_timeout_s * 3000)}",
     }
-
-
-class TwoTrips:
-    """The two statements of a transaction: texts in, texts out. Their errors are the driver's."""
-
-    def __init__(self, direct: Direct) -> None:
-        self._direct = direct
-        self._within = direct.in_transaction
-
-    def first(self, name: str, argument: bytes) -> bytes:
-        """Begin, and the answer of the named statement."""
-        return (self._direct.text if self._within else self._direct.begin_with)(name, argument)
-
-    def last(self, name: str, argument: bytes) -> bytes:
-        """The answer of the named statement; everything is committed by then."""
-        return (self._direct.text if self._within else self._direct.commit_with)(name, argument)
-
-    def leave(self) -> None:
-        """Roll back what was begun here and not committed."""
-        if not self._within and self._direct.in_transaction:
-            self._direct.roll_back()
 
 
 class Connection:

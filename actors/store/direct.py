@@ -71,6 +71,27 @@ class Direct:
         raise psycopg.errors.error_from_result(result)
 
 
+class TwoTrips:
+    """The two statements of a transaction: texts in, texts out. Their errors are the driver's."""
+
+    def __init__(self, direct: Direct) -> None:
+        self._direct = direct
+        self._within = direct.in_transaction
+
+    def first(self, name: str, argument: bytes) -> bytes:
+        """Begin, and the answer of the named statement."""
+        return (self._direct.text if self._within else self._direct.begin_with)(name, argument)
+
+    def last(self, name: str, argument: bytes) -> bytes:
+        """The answer of the named statement; everything is committed by then."""
+        return (self._direct.text if self._within else self._direct.commit_with)(name, argument)
+
+    def leave(self) -> None:
+        """Roll back what was begun here and not committed."""
+        if not self._within and self._direct.in_transaction:
+            self._direct.roll_back()
+
+
 @cache
 def _statement(name: str) -> bytes:
     return query(name).strip().encode()
