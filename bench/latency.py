@@ -106,8 +106,8 @@ class Course:
         sent_s = datetime.now(UTC)
         plan = deliveries(shape, payments(shape, self._courses, sent_s), count)
         watched = [str(each) for each in students(shape.run, STUDENTS)] if self._screens else []
-        screens = Watchers(watched, [self._url], _token)
         feeder = self._feeder()
+        screens = Watchers(watched, [self._url], _token, feeder.sent.stands)
         every_s = 0.2 if rate_per_s is None else LOOK_EVERY_S
         looking = None
         if self._via is Via.KAFKA:

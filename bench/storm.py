@@ -6,21 +6,20 @@ Absorbed: 95 % of the deliveries are duplicates; the clock runs from the first s
 last offset and every purchase stands. Baseline: one transaction a message, by hand, for as long.
 
 Felt: other students buy at a steady pace by webhook and by Kafka, first alone, then while one payment is delivered
-200,000 times through Kafka. A partition has an order, so whoever shares the storm's partition waits behind it by
-contract; those students are shown apart from the others.
+200,000 times through Kafka, then as often by webhook over 32 connections (`bench.rage`). A partition has an order, so
+whoever shares the storm's partition waits behind it by contract; those students are shown apart from the others.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import psycopg
@@ -29,6 +28,7 @@ from kafka.partitioner.default import murmur2
 from actors.broker import Broker
 from bench.end_to_end import feed
 from bench.figures import Row, figure
+from bench.rage import raging
 from bench.shop import Shop
 from bench.sweeps import bodies
 from bench.worker import PARTITIONS, WEBHOOK_SECRET, Worker, ground, node_on, rival_on
@@ -43,8 +43,13 @@ GROUP = "storm"
 KNOWS_QUICK = True
 PAYMENTS, SHARE = 2_000, 0.95
 OTHERS_PER_S, ALONE_S = 100.0, 8.0
+CALM = "without a storm"
 BY_HAND_S = 20.0
 SETTINGS = {"KCACTORS_PROJECTIONS_SESSIONS": "false", "KCACTORS_INGEST_COMMIT_INTERVAL_S": "0.2"}
+
+
+def _storm(via: Via) -> str:
+    return f"within one by {via}"
 
 
 def topic_of(services: Services, group: str = "kcactors") -> PaymentTopic:
@@ -91,60 +96,32 @@ def absorbed_by_hand(seed: int) -> float:
 
 
 def felt(copies: int, found: dict[str, list[float]]) -> None:
-    """The p99 of other students, without and with the storm."""
+    """The p99 of other students, without a storm and with one by each way."""
     shop = Shop()
     with ground(shop) as services, node_on(services, **SETTINGS) as at:
         _warm(at, shop)
         hot = shop.payment(0, "storm")
         busy = _partition(hot["student_id"])
-        for name in ("without", "with"):
-            over = threading.Event()
-            storm = threading.Thread(target=_rage, args=(services, hot, copies, over))
-            if name == "with":
-                storm.start()
-            else:
-                threading.Timer(ALONE_S, over.set).start()
-            asyncio.run(_others(at, services, shop, busy, over, name, found))
-            if name == "with":
-                storm.join()
+        calm_until_s = time.monotonic() + ALONE_S
+        asyncio.run(_others(at, shop, busy, lambda: time.monotonic() > calm_until_s, CALM, found))
+        for via in Via:
+            with raging(at, via, hot, copies) as storm:
+                asyncio.run(_others(at, shop, busy, lambda: storm.poll() is not None, _storm(via), found))
         if at.number("select count(*) from purchase where payment_id = 'pay_storm0'") != 1:
             raise RuntimeError("the storm's payment is not one purchase")
 
 
-def _rage(services: Services, hot: dict[str, object], copies: int, over: threading.Event) -> None:
-    """The same payment again and again, as fast as the broker can hold it, until all of it is consumed."""
-    topic = topic_of(services)
-    try:
-        blind, key = 0, str(hot["student_id"])
-        for number in range(copies):
-            if blind >= topic.records_before_check():
-                topic.wait_for_room()
-                blind = 0
-            blind += 1
-            topic.send(key, json.dumps(hot | {"event_id": f"evt_storm_{number}"}).encode())
-        topic.flush()
-        _consumed(topic, 300.0)
-    finally:
-        over.set()
-        topic.close()
-
-
 async def _others(
-    at: Worker,
-    services: Services,
-    shop: Shop,
-    busy: int,
-    over: threading.Event,
-    name: str,
-    found: dict[str, list[float]],
+    at: Worker, shop: Shop, busy: int, over: Callable[[], bool], name: str, found: dict[str, list[float]]
 ) -> None:
     """Steady payments by both ways until it is over, a second at a time."""
     courses = [uuid.UUID(course) for course in shop.courses]
+    services = at.services
     feeder = Feeder(topic=topic_of(services), nodes=[at.node.url], secret=WEBHOOK_SECRET)
     looking = Arrivals(services.database_url, feeder.sent)
     ways: dict[str, str] = {}
     try:
-        while not over.is_set():
+        while not over():
             shape = Shape(
                 run=f"others-{uuid.uuid4().hex[:8]}",
                 payments=int(OTHERS_PER_S),
@@ -165,7 +142,7 @@ async def _others(
     for payment, due in feeder.sent.due.items():
         by_way[ways[payment]].append(feeder.sent.committed[payment] - due)
     for way, seconds in by_way.items():
-        found[f"others by {way}, p99 {name} the storm"].append(latency(seconds).p99)
+        found[f"others by {way}, p99 {name}"].append(latency(seconds).p99)
 
 
 async def _arrived(sent: Sent) -> None:
@@ -222,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
         figure(GROUP, "node CPU of such a delivery", costs, "us"),
     ]
     for way in (*map(str, Via), "Kafka, same partition"):
-        values = {name: found[f"others by {way}, p99 {name} the storm"] for name in ("without", "with")}
+        values = {name: found[f"others by {way}, p99 {name}"] for name in ("without", "with")}
         if values["without"] and values["with"]:
             calm = figure(GROUP, f"others by {way}, p99 without the storm", values["without"], "ms")
             rows += [calm, figure(GROUP, f"others by {way}, p99 within it", values["with"], "ms", calm)]

@@ -49,6 +49,12 @@ class Sent:
         self.deliveries = 0
         self.timeline = Timeline()
 
+    def stands(self, payment_id: str, at: float) -> None:
+        """Somebody saw the purchase of a payment that nobody is answered for. From any thread."""
+        if payment_id in self.unanswered:
+            self.committed.setdefault(payment_id, at)
+            self.unanswered.discard(payment_id)
+
 
 class Feeder:
     """Knows the ways into the service.

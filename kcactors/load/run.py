@@ -119,7 +119,7 @@ class Load:
                 connections=target.connections,
             )
             opening.push_async_callback(self._feeder.close)
-            self._screens = Watchers(self._watched, target.nodes, target.token)
+            self._screens = Watchers(self._watched, target.nodes, target.token, self._feeder.sent.stands)
             opening.push_async_callback(self._screens.stop)
             await self._screens.start()
             self._absorbed_before = await asyncio.to_thread(self._nodes.absorbed)

@@ -108,14 +108,26 @@ class Watchers:
     Args:
         nodes: addresses of the nodes (``http://host:port``).
         token: makes a token for a student id.
+        shown: told of each payment that a screen shows, and when.
     """
 
-    def __init__(self, student_ids: Several[str], nodes: Several[str], token: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        student_ids: Several[str],
+        nodes: Several[str],
+        token: Callable[[str], str],
+        shown: Callable[[str, float], object] = lambda _payment, _at: None,
+    ) -> None:
         self.seen_at: dict[str, float] = {}
         """Payment to when its purchase first appeared on a screen, by ``time.perf_counter``."""
+
+        def seen(payment_id: str, at: float) -> None:
+            self.seen_at.setdefault(payment_id, at)
+            shown(payment_id, at)
+
         self._tasks: list[asyncio.Task[None]] = []
         self.watchers = [
-            Watcher(student_id, _socket_url(nodes[number % len(nodes)]), token, self.seen_at.setdefault)
+            Watcher(student_id, _socket_url(nodes[number % len(nodes)]), token, seen)
             for number, student_id in enumerate(student_ids)
         ]
 

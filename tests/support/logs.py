@@ -41,6 +41,20 @@ class LogWatch(logging.Handler):
         )
 
 
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A test that runs a command line leaves no stream behind that is closed by the time a client's thread logs."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for left in [each for each in root.handlers if each not in handlers]:
+        if isinstance(left, logging.StreamHandler):
+            root.removeHandler(left)
+    for gone in [each for each in handlers if each not in root.handlers]:
+        root.addHandler(gone)
+    root.setLevel(level)
+
+
 @pytest.fixture
 def log_watch() -> Iterator[LogWatch]:
     """Everything logged at DEBUG or above while the test runs."""
