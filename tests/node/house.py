@@ -251,7 +251,7 @@ SOUND = {
 
 
 class Screen:
-    """A WebSocket that notes what it is sent."""
+    """A WebSocket that notes what it is sent, and answers pings: without a pong the gateway lets go of it."""
 
     def __init__(self, socket: ClientConnection, since: dict[str, Any] | None) -> None:
         self._socket = socket
@@ -266,6 +266,8 @@ class Screen:
         try:
             for frame in self._socket:
                 self.frames.append(str(frame))
+                if json.loads(frame)["type"] == "ping":
+                    self._socket.send('{"type":"pong"}')
         except ConnectionClosed:
             return
 
