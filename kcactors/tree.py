@@ -17,7 +17,8 @@ from actors.allocation.actor import Allocator
 from actors.doorbell import DoorbellPublisher
 from actors.ingest.actor import Ingest, IngestLimits
 from actors.ingest.breaker import BreakerLimits
-from actors.ingest.consumer import Membership, PaymentConsumer
+from actors.ingest.consumer import PaymentConsumer
+from actors.ingest.membership import Membership
 from actors.ingest.offsets import WindowLimits, Windows
 from actors.ingest.partition import naming
 from actors.ingest.watch import ClientCalls, IngestWatch

@@ -13,7 +13,8 @@ from actors.audit.actor import Auditor
 from actors.audit.metrics import AuditMetrics
 from actors.doorbell import DoorbellPublisher
 from actors.hand import Hand
-from actors.ingest.consumer import Membership, PaymentConsumer
+from actors.ingest.consumer import PaymentConsumer
+from actors.ingest.membership import Membership
 from actors.ingest.offsets import Windows
 from actors.ingest.watch import ClientCalls
 from actors.intake import Intake

@@ -13,8 +13,10 @@ DRIVERS = {
     "psycopg": ("actors.store",),
     "psycopg_pool": ("actors.store",),
     "kafka": (
+        "actors.ingest.client",
         "actors.ingest.consumer",
         "actors.ingest.fetched",
+        "actors.ingest.rebalance",
         "actors.publisher.kafka",
         "actors.topics",
         "actors.broker",

@@ -10,7 +10,8 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from actors.broker import Broker
-from actors.ingest.consumer import BrokerAway, Membership, PaymentConsumer
+from actors.ingest.consumer import BrokerAway, PaymentConsumer
+from actors.ingest.membership import Membership
 from actors.ingest.offsets import WindowLimits, Windows
 from actors.ingest.watch import ClientCalls
 from tests.support.waiting import wait_until

@@ -14,7 +14,8 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from actors.broker import Broker
 from actors.ingest.actor import Ingest, IngestLimits
 from actors.ingest.breaker import BreakerLimits
-from actors.ingest.consumer import Membership, PaymentConsumer
+from actors.ingest.consumer import PaymentConsumer
+from actors.ingest.membership import Membership
 from actors.ingest.offsets import Windows
 from actors.ingest.share import ShareLimits
 from actors.ingest.watch import ClientCalls, IngestWatch

@@ -7,7 +7,8 @@ import uuid
 from kafka import KafkaProducer, TopicPartition
 
 from actors.broker import Broker
-from actors.ingest.consumer import Membership, PaymentConsumer
+from actors.ingest.consumer import PaymentConsumer
+from actors.ingest.membership import Membership
 from actors.ingest.offsets import WindowLimits, Windows
 from actors.ingest.watch import ClientCalls
 from kcactors.embedded import EmbeddedKafka

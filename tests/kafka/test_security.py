@@ -9,7 +9,8 @@ import pytest
 
 from actors.broker import Broker
 from actors.doorbell.publisher import DoorbellPublisher
-from actors.ingest.consumer import BrokerAway, Membership, PaymentConsumer
+from actors.ingest.consumer import BrokerAway, PaymentConsumer
+from actors.ingest.membership import Membership
 from actors.ingest.offsets import Windows
 from actors.ingest.watch import ClientCalls
 from actors.publisher.kafka import EventProducer

@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry
 
 from actors.broker import Broker
 from actors.doorbell import VIEWS, DoorbellAway, DoorbellPublisher, view_key
-from actors.ingest.consumer import Membership, PaymentConsumer
+from actors.ingest.consumer import PaymentConsumer
+from actors.ingest.membership import Membership
 from actors.ingest.offsets import Windows
 from actors.ingest.watch import ClientCalls
 from actors.projections.actor import Projection, ProjectionLimits, telling
