@@ -32,6 +32,12 @@ class GatewayMetrics:
         self._webhooks = Counter(
             "kcactors_webhook", "Webhooks, by provider and answer", ["provider", "answer"], registry=registry
         )
+        self._webhooks_spaced = Counter(
+            "kcactors_webhook_spaced",
+            "Answers that waited because their purchase was asked about too often",
+            ["provider"],
+            registry=registry,
+        )
         self._views = Counter(
             "kcactors_view",
             "Views read, by kind and where they came from",
@@ -93,6 +99,9 @@ class GatewayMetrics:
 
     def webhook(self, provider: str, answer: str) -> None:
         self._webhook(provider, answer).inc()
+
+    def webhook_spaced(self, provider: str) -> None:
+        self._webhooks_spaced.labels(provider).inc()
 
     def view(self, view: str, source: str) -> None:
         """``source`` is ``cache`` or ``database``."""

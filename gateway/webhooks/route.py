@@ -21,6 +21,7 @@ from gateway.problem import Problem, crash, unavailable
 from gateway.shapes import WebhookAnswer
 from gateway.webhooks.body import whole_body
 from gateway.webhooks.provider import BadSignature, Provider
+from gateway.webhooks.repeats import RepeatBrake
 from gateway.webhooks.waiting import Deadlines, Verdict, WaitingWebhook
 
 WEBHOOKS: Final = "/api/v1/webhooks/"
@@ -50,7 +51,11 @@ class Entrance:
 
     def __init__(self, door: Door, provider: Provider) -> None:
         self._door, self._provider = door, provider
-        self._deadlines = Deadlines(door.bridge, door.limits.webhook_deadline_s, partial(_too_late, door))
+        limits = door.limits
+        self._deadlines = Deadlines(door.bridge, limits.webhook_deadline_s, partial(_too_late, door))
+        self._brake = RepeatBrake(
+            limits.webhook_repeats_per_s, limits.webhook_repeats_burst, limits.webhook_repeat_pause_s
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -61,6 +66,8 @@ class Entrance:
             self._door.metrics.webhook(self._provider.name, verdict.code)
             await SafeHeaders(verdict.response())(scope, receive, send)
             return
+        if pause_s := self._pause_s(verdict, asyncio.get_running_loop().time()):
+            await asyncio.sleep(pause_s)
         status, headers, body = self._answer(verdict)
         length = (b"content-length", b"%d" % len(body))
         await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
@@ -90,7 +97,20 @@ class Entrance:
 
     def _end(self, reply: Callable[[Answer], None], verdict: Verdict) -> None:
         self._door.webhooks_in_flight -= 1
-        reply(self._answer(verdict))
+        loop = self._door.bridge.loop
+        if loop is not None and (pause_s := self._pause_s(verdict, loop.time())):
+            loop.call_later(pause_s, lambda: reply(self._answer(verdict)))
+        else:
+            reply(self._answer(verdict))
+
+    def _pause_s(self, verdict: Verdict, now_s: float) -> float:
+        """How long to keep an answer; what was not written is answered at once."""
+        if not isinstance(verdict, Settled) or verdict.retryable or verdict.purchase_id is None:
+            return 0.0
+        pause_s = self._brake.pause_s(verdict.purchase_id, now_s)
+        if pause_s:
+            self._door.metrics.webhook_spaced(self._provider.name)
+        return pause_s
 
     def _answer(self, verdict: Verdict) -> Answer:
         """Count a verdict, and put it into words."""
