@@ -180,8 +180,11 @@ def _number(database: psycopg.Connection[tuple[int]], question: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one run, and a storm of 20,000")
-    quick = parser.parse_args(arguments).quick
-    runs, copies = (1, 20_000) if quick else (3, 200_000)
+    parser.add_argument(
+        "--runs", type=int, default=3, help="of 8 minutes each, most of it the storm by webhook"
+    )
+    asked = parser.parse_args(arguments)
+    runs, copies = (1, 20_000) if asked.quick else (asked.runs, 200_000)
     rates, costs, by_hand = [], [], []
     found: dict[str, list[float]] = defaultdict(list)
     for run in range(runs):

@@ -15,9 +15,9 @@ class GatewayLimits(msgspec.Struct, frozen=True, kw_only=True):
     webhook_deadline_s: float = 4.0
     """A commit that takes longer answers 503, so that the provider brings the event again."""
     webhook_retry_after_s: int = 2
-    webhook_repeats_per_s: float = 1_000.0
+    webhook_repeats_per_s: float = 500.0
     """Answers about one purchase; those beyond wait, so that a storm of duplicates leaves the node to the others."""
-    webhook_repeats_burst: int = 200
+    webhook_repeats_burst: int = 1_000
     """Answers about one purchase that never wait."""
     webhook_repeat_pause_s: float = 0.25
     """An answer that had to wait longer does not wait at all."""
