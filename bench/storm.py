@@ -42,7 +42,7 @@ from kcactors.load.plan import Shape, Via, deliveries, payments
 GROUP = "storm"
 KNOWS_QUICK = True
 PAYMENTS, SHARE = 2_000, 0.95
-OTHERS_PER_S, ALONE_S = 100.0, 8.0
+OTHERS_PER_S, ALONE_S = 100.0, 60.0
 CALM = "without a storm"
 BY_HAND_S = 20.0
 SETTINGS = {"KCACTORS_PROJECTIONS_SESSIONS": "false", "KCACTORS_INGEST_COMMIT_INTERVAL_S": "0.2"}
