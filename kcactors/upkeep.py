@@ -22,6 +22,7 @@ from actors.metrics import WorkMetrics
 from actors.parking.desk import Desk
 from actors.projections.actor import PEEK_S, PROJECTIONS, Projection, ProjectionLimits, telling
 from actors.projections.metrics import ProjectionMetrics
+from actors.projections.names import no_names, plans
 from actors.projections.superseded import taking_down
 from actors.protocol.envelope import LoggedEvent
 from actors.reconciler.actor import Reconciler, ReconcilerLimits
@@ -139,6 +140,7 @@ class Upkeep:
                 answered,
                 limits,
                 self._projection_metrics,
+                plans if name == "sessions" else no_names,
             )
 
         return ChildSpec(

@@ -17,7 +17,8 @@ import msgspec
 from actors.ingest.consumer import BrokerAway, PaymentConsumer
 from actors.ingest.offsets import Window
 from actors.ingest.records import Record
-from actors.projections.position import furthest, shares
+from actors.projections.names import Names, no_names
+from actors.projections.position import Published, furthest, shares
 from actors.protocol.envelope import LoggedEvent
 from actors.store.connection import Connection
 from actors.store.errors import Contended, DatabaseAway
@@ -72,10 +73,11 @@ class Projection(Actor):
 
     Args:
         name: of the consumer, as it stands in ``consumer_lane``.
-        statement: one of :data:`PROJECTIONS`: takes ``[{student_id, seq}]`` as JSON, and may return a text.
+        statement: one of :data:`PROJECTIONS`: takes ``[{student_id, seq, names}]`` as JSON, and may return a text.
         member: the node, as it stands in ``consumer_member``.
         connect: makes the consumer; raises :class:`BrokerAway`.
         answered: told what the statement returned, after its commit. Must not raise.
+        names: of the events that the statement may log for these records.
     """
 
     dispatcher: ClassVar[str] = "pinned"
@@ -90,6 +92,7 @@ class Projection(Actor):
         answered: Callable[[str], None],
         limits: ProjectionLimits,
         measure: Measure,
+        names: Callable[[Sequence[Published]], Names] = no_names,
     ) -> None:
         super().__init__()
         self._name = name
@@ -100,6 +103,7 @@ class Projection(Actor):
         self._answered = answered
         self._limits = limits
         self._measure = measure
+        self._names = names
         self._consumer: PaymentConsumer | None = None
         self._commit_due_s = 0.0
         self._seen_due_s = 0.0
@@ -189,8 +193,11 @@ class Projection(Actor):
         return taken
 
     def _project(self, records: Sequence[Record]) -> None:
+        names = self._names(records)
         for share in shares(furthest(records), self._limits.lanes_at_once):
-            told = [{"student_id": student, "seq": seq} for student, seq in share]
+            told = [
+                {"student_id": student, "seq": seq, "names": names.get(student)} for student, seq in share
+            ]
             text = msgspec.json.encode(told).decode()
             answer = self._retried(text)
             if answer:

@@ -14,10 +14,12 @@ from actors.ingest.consumer import PaymentConsumer
 from actors.ingest.membership import Membership
 from actors.ingest.offsets import Windows
 from actors.ingest.watch import ClientCalls
+from actors.projections import names
 from actors.projections.actor import Projection, ProjectionLimits, telling
 from actors.projections.metrics import ProjectionMetrics
 from actors.projections.position import Position, furthest, shares
 from actors.projections.superseded import PLACES_MAX, Passed, superseded, taking_down
+from actors.protocol.ids import event_id
 from actors.publisher.kafka import EventProducer
 from actors.store.connection import Connection
 from supervision import ChildSpec, System
@@ -108,17 +110,70 @@ def test_sessions_are_planned_once_for_each_allocated_purchase(world):
     assert (plans(world), world.types(world.plain)) == (planned, before)
 
 
+PLACE = "select last_seq from consumer_lane where consumer = 'sessions' and student_id = %s"
+
+
 def test_a_lane_is_held_only_for_news_that_concern_a_plan(world):
-    """A payment under way holds its lane; what we told ourselves comes back meanwhile and does not wait for it."""
+    """A payment under way holds its lane; news that concern no plan come meanwhile and do not wait for it."""
     head = dict(world.database.execute("select student_id, seq from lane").fetchall())[world.plain]
     apply(world, "projection_sessions", (world.plain, head))
     own = world.types(world.plain)[-1]
     assert own[1] == "SESSIONS_PLANNED"
+    world.database.execute(
+        "update consumer_lane set last_seq = last_seq - 1 where consumer = 'sessions' and student_id = %s",
+        (world.plain,),
+    )
     with world.database.transaction():
         world.database.execute("select from lane where student_id = %s for update", (world.plain,))
         apply(world, "projection_sessions", (world.plain, own[0]))
-    place = "select last_seq from consumer_lane where consumer = 'sessions' and student_id = %s"
-    assert world.database.execute(place, (world.plain,)).fetchone() == (own[0],)
+    assert world.database.execute(PLACE, (world.plain,)).fetchone() == (own[0],)
+
+
+def test_of_a_lane_that_was_held_all_is_known(world):
+    """The first grant is told alone: what the log holds after it is planned with it, and our own news are none."""
+    first = next(seq for seq, kind in world.types(world.plain) if kind == "COURSE_ACCESS_GRANTED")
+    apply(world, "projection_sessions", (world.plain, first))
+    assert set(plans(world)) == {world.purchases["p1"], world.purchases["p2"]}
+    head = world.types(world.plain)[-1]
+    assert head[1] == "SESSIONS_PLANNED"
+    assert world.database.execute(PLACE, (world.plain,)).fetchone() == (head[0],)
+    log = world.types(world.plain)
+    apply(world, "projection_sessions", (world.plain, head[0]))
+    assert world.types(world.plain) == log
+
+
+NAMES = "select event_id = kc.event_id(purchase_id, type, turn) from event where type = 'SESSIONS_PLANNED'"
+
+
+@pytest.mark.parametrize("named", [["p1", "p2", "p5"], ["p2"], []])
+def test_an_event_is_called_the_same_wherever_its_name_was_computed(world, named):
+    purchases = [str(world.purchases[name]) for name in named]
+    called = {purchase: event_id(purchase, "SESSIONS_PLANNED") for purchase in purchases}
+    heads = world.database.execute("select student_id, seq from lane").fetchall()
+    # each is named under every student, as a stranger's records may do
+    batch = [{"student_id": str(student), "seq": seq, "names": called or None} for student, seq in heads]
+    world.hand.connection.rows("projection_sessions", (json.dumps(batch),))
+    assert world.database.execute(NAMES).fetchall() == [(True,)] * 3
+
+
+def test_plans_are_named_for_what_was_granted():
+    def record(key, kind, subject):
+        return SimpleNamespace(key=key, headers=[("ce_type", kind), ("ce_subject", subject), ("x", None)])
+
+    granted, key = b"COURSE_ACCESS_GRANTED", STUDENT.upper().encode()
+    records = [
+        record(key, granted, OTHER.upper().encode()),
+        record(key, granted, OTHER.encode()),
+        record(key, b"COURSE_ACCESS_REVOKED", STUDENT.encode()),
+        record(key, None, STUDENT.encode()),
+        record(None, granted, STUDENT.encode()),
+        record(key, granted, None),
+        record(b"\xff", granted, STUDENT.encode()),
+        record(key, granted, b"nobody"),
+        SimpleNamespace(key=key, headers=()),
+    ]
+    assert names.plans(records) == {STUDENT: {OTHER: event_id(OTHER, "SESSIONS_PLANNED")}}
+    assert names.no_names(records) == {}
 
 
 def test_what_no_record_told_is_read_from_the_log(world):
@@ -215,6 +270,7 @@ def projection(database_url, redis_url, kafka_bootstrap, kafka_api_version, busi
                 answered,
                 ProjectionLimits(poll_s=0.02, commit_interval_s=0.1, drain_s=1.0),
                 ProjectionMetrics(CollectorRegistry()),
+                names.plans if name == "sessions" else names.no_names,
             )
 
         return system.start_child(None, ChildSpec(name, make, drain=False))

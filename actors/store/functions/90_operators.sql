@@ -120,22 +120,23 @@ create function kc.pass_on(batch jsonb) returns text language sql volatile as $$
 $$;
 
 -- The plan of sessions of a purchase whose access was granted, once, and its event in the student's lane; taken back with the access.
+-- Two looks and one statement that writes everything, as for an allocation.
 create function kc.plan_sessions(batch jsonb) returns text language plpgsql volatile
-    set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+    set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
     lanes lane[] := '{}';
     students uuid[];
     concerned uuid[];
     upto bigint[];
-    heads bigint[];
-    planned uuid[];
     at timestamptz;
+    logged json;
 begin
-    -- only students with news: a record that comes again costs a look
-    select array_agg(s.student_id), array_agg(s.seq), array_agg(l.seq), array_agg(s.student_id) filter (where t.some)
-        into students, upto, heads, concerned
+    -- Only students with news: a record that comes again costs a look. A lane that is not held may go on meanwhile: only what was
+    -- there when it was looked at is known.
+    select array_agg(s.student_id), array_agg(least(s.seq, l.seq)), array_agg(s.student_id) filter (where t.some)
+        into students, upto, concerned
         from (select student_id, max(seq) as seq from jsonb_populate_recordset(null::kc.seen, batch) group by student_id) s
-        left join lane l on l.student_id = s.student_id
+        join lane l on l.student_id = s.student_id
         left join consumer_lane c on c.consumer = 'sessions' and c.student_id = s.student_id
         left join lateral (select true as some from event e where e.student_id = s.student_id and e.seq > coalesce(c.last_seq, 0) and e.seq <= s.seq
             and e.type in ('COURSE_ACCESS_GRANTED', 'COURSE_ACCESS_REVOKED') limit 1) t on true
@@ -143,16 +144,23 @@ begin
     if students is null then
         return '[]';
     end if;
-    -- payments of a student wait while its lane is held, so it is held only for news that concern a plan; ours come back as well
+    -- payments of a student wait while its lane is held, so it is held only for news that concern a plan
     if concerned is not null then
         lanes := kc.lock_lanes(concerned);
     end if;
     at := clock_timestamp();
-    with news as (
+    with named as materialized (
+        -- a name costs as much as the rest of a plan: most come with the batch
+        select distinct on (n.key) n.key::uuid as purchase_id, n.value::uuid as event_id
+        from jsonb_array_elements(batch) s, jsonb_each_text(nullif(s -> 'names', 'null')) n
+    ), held as materialized (
+        select * from unnest(lanes)
+    ), news as materialized (
+        -- The log of a held lane is read to its end, past what Kafka has brought by now: what comes of it later, the events written
+        -- here among it, is known then.
         select e.purchase_id, (array_agg(e.type order by e.seq desc))[1] as type
-        from unnest(students, upto) s (student_id, seq) join unnest(lanes) using (student_id)
-        left join consumer_lane c on c.consumer = 'sessions' and c.student_id = s.student_id
-        join event e on e.student_id = s.student_id and e.seq > coalesce(c.last_seq, 0) and e.seq <= s.seq
+        from held l left join consumer_lane c on c.consumer = 'sessions' and c.student_id = l.student_id
+        join event e on e.student_id = l.student_id and e.seq > coalesce(c.last_seq, 0) and e.seq <= l.seq
         where e.type in ('COURSE_ACCESS_GRANTED', 'COURSE_ACCESS_REVOKED') group by e.purchase_id
     ), changed as (
         update session_plan o set status = case n.type when 'COURSE_ACCESS_GRANTED' then 'planned' else 'cancelled' end
@@ -164,21 +172,40 @@ begin
         from news n join purchase p using (purchase_id) where n.type = 'COURSE_ACCESS_GRANTED' order by p.purchase_id
         on conflict do nothing
         returning purchase_id
-    ) select array_agg(purchase_id) into planned from born;
-    if planned is not null then
-        perform kc.append_events(array(
-            select row(row_number() over (order by p.created_at, p.purchase_id), kc.event_id(p.purchase_id, 'SESSIONS_PLANNED', '1'), p.student_id,
-                'SESSIONS_PLANNED', p.purchase_id, '1', p.payment_id,
-                jsonb_build_object('purchase_id', p.purchase_id, 'sessions_total', p.tier))::kc.event_draft
-            from purchase p where p.purchase_id = any (planned)
-                and not exists (select from event x where x.purchase_id = p.purchase_id and x.type = 'SESSIONS_PLANNED')), at);
-    end if;
-    insert into consumer_lane as old (consumer, student_id, last_seq)
-        -- a lane that is not held may go on meanwhile: only what was there when it was looked at is known
-        select 'sessions', s.student_id, least(s.seq, coalesce(l.seq, s.head)) from unnest(students, upto, heads) s (student_id, seq, head)
-            left join unnest(lanes) l on l.student_id = s.student_id where coalesce(l.seq, s.head) is not null order by s.student_id
-    on conflict (consumer, student_id) do update set last_seq = excluded.last_seq where old.last_seq < excluded.last_seq;
-    return kc.logged_since(lanes)::text;
+    ), draft as (
+        select student_id, null::timestamptz as created_at, seq as base, null::uuid as purchase_id, null::text as payment_id, null::jsonb as data
+            from held
+        union all
+        select p.student_id, p.created_at, null, p.purchase_id, p.payment_id,
+                jsonb_build_object('purchase_id', p.purchase_id, 'sessions_total', p.tier)
+            from born b join purchase p using (purchase_id)
+            left join lateral (select true as told from event x where x.purchase_id = b.purchase_id and x.type = 'SESSIONS_PLANNED' limit 1) known on true
+            where known.told is null
+    ), numbered as materialized (
+        -- a lane's own row leads its drafts and brings the number to count from
+        select n.*, coalesce(named.event_id, kc.event_id(n.purchase_id, 'SESSIONS_PLANNED', '1')) as event_id from (
+            select d.*, first_value(base) over lane_order + row_number() over lane_order - 1 as seq
+            from draft d window lane_order as (partition by student_id order by created_at nulls first, purchase_id)
+        ) n left join named on named.purchase_id = n.purchase_id where n.purchase_id is not null
+    ), heads as materialized (
+        select student_id, max(seq) as seq from numbered group by student_id
+    ), bumped as (
+        update lane set seq = n.seq from heads n where lane.student_id = n.student_id
+    ), told as (
+        insert into event (event_id, student_id, seq, type, purchase_id, turn, correlation_id, data, created_at)
+            select event_id, student_id, seq, 'SESSIONS_PLANNED', purchase_id, '1', payment_id, data, at from numbered
+    ), queued as (
+        insert into outbox (shard, event_id, student_id, seq, created_at)
+            select kc.shard(student_id), event_id, student_id, seq, at from numbered order by student_id, seq
+    ), kept as (
+        insert into consumer_lane as old (consumer, student_id, last_seq)
+            select 'sessions', s.student_id, coalesce(n.seq, l.seq, s.seq) from unnest(students, upto) s (student_id, seq)
+                left join held l on l.student_id = s.student_id left join heads n on n.student_id = s.student_id order by s.student_id
+        on conflict (consumer, student_id) do update set last_seq = excluded.last_seq where old.last_seq < excluded.last_seq
+    )
+    select json_agg(json_build_array(event_id, student_id, seq, 'SESSIONS_PLANNED', purchase_id, payment_id, data, at) order by student_id, seq)
+        into logged from numbered;
+    return coalesce(logged, '[]')::text;
 end $$;
 
 -- What makes parked messages alike: the stage at which they failed, and the field or the reason.
