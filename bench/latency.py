@@ -132,7 +132,7 @@ class Course:
             looking = Arrivals(self._services.database_url, feeder.sent, every_s=every_s)
         try:
             await screens.start()
-            start = await feeder.feed(plan, rate_per_s=rate_per_s)
+            start_s = await feeder.feed(plan, rate_per_s=rate_per_s)
             await self._arrived(feeder.sent, count, screens if watched else None)
         finally:
             if looking is not None:
@@ -144,7 +144,7 @@ class Course:
             commit=[sent.committed[p] - due for p, due in sent.due.items()],
             screen=[screens.seen_at[p] - due for p, due in sent.due.items()] if watched else [],
         )
-        return Ran(start, speed, sent.behind)
+        return Ran(start_s, speed, sent.behind)
 
     def _feeder(self) -> Feeder:
         if self._via is Via.WEBHOOK:

@@ -63,6 +63,8 @@ class Watcher:
                     ],
                     compression=None,
                     ping_interval=None,
+                    # Frames that nobody reads any more would hold up the close behind them for ten seconds.
+                    max_queue=None,
                     open_timeout=_CONNECT_TIMEOUT_S,
                 ) as socket:
                     await self._watch(socket)
