@@ -19,12 +19,15 @@ STORM, OTHER = UUID(int=1), UUID(int=2)
 
 @given(connections=st.integers(1, 60), per_s=st.integers(10, 2_000), burst=st.integers(1, 300))
 def test_a_few_connections_get_so_many_answers_and_no_more(connections, per_s, burst):
-    """Each asks again as soon as it is answered, for two seconds."""
+    """Each asks again as soon as it is answered, for two seconds, and somebody else now and then."""
     brake = RepeatBrake(per_s, burst, pause_max_s=10.0)
     asking = [(0.0, number) for number in range(connections)]
-    answered = 0
+    answered, other_s = 0, 0.0
     while asking[0][0] < 2.0:
         now_s, number = heappop(asking)
+        if now_s >= other_s:
+            assert brake.pause_s(OTHER, now_s) == 0
+            other_s = now_s + 0.5
         answered_s = now_s + brake.pause_s(STORM, now_s)
         answered += answered_s <= 2.0
         heappush(asking, (answered_s + 0.0001, number))
@@ -45,6 +48,17 @@ def test_nobody_waits_for_another_purchase_or_longer_than_the_longest_pause(aske
                 last_s = now_s
         else:
             assert 0 <= brake.pause_s(STORM, now_s) <= 0.25
+
+
+def test_a_storm_alone_is_served_as_fast_as_it_asks_until_somebody_else_comes():
+    brake = RepeatBrake(per_s=500, burst=1_000, pause_max_s=0.25)
+    asked = [number / 4_000 for number in range(20_000)]
+    paused = [now_s for now_s in asked if brake.pause_s(STORM, now_s)]
+    # the burst lasts for 0.29 s, and for a second after it the storm's own beginning looks like somebody else
+    assert 0.25 < paused[0] < 0.3
+    assert paused[-1] < 1.3
+    assert brake.pause_s(OTHER, 5.0) == 0
+    assert brake.pause_s(STORM, 5.1) > 0
 
 
 def test_one_connection_for_each_duplicate_piles_up_no_more_than_a_pause_holds():
