@@ -173,7 +173,7 @@ class Relay(Actor):
         reach("relay.sent")
         done = acknowledged(rows, arrived)
         reach("relay.before_delete")
-        self._connection.run("relay_delete", (done,))
+        self._connection.rows("relay_delete", (done,))
         reach("relay.deleted")
         self._known.difference_update(done)
         for ok, result in ((True, "ok"), (False, "failed")):

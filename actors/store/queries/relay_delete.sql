@@ -1,1 +1,1 @@
-delete from outbox where id = any (%s::bigint[])
+select kc.leave_outbox(%s::bigint[])
