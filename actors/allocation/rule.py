@@ -52,7 +52,7 @@ class Decision(msgspec.Struct, frozen=True):
     """A trainer for an allocation, or none: the waitlist. ``ord`` keeps a student's decisions in order."""
 
     ord: int
-    allocation_id: str
+    purchase_id: str
     trainer_id: str | None
     turn: int
     event_id: str
@@ -85,7 +85,7 @@ def decide(opened: Opened) -> list[Decision]:
         turn = request.turn + 1
         event = "ALLOCATION_WAITLISTED" if chosen is None else "COURSE_ACCESS_GRANTED"
         event_id = ids.event_id(request.purchase_id, event, str(turn))
-        decisions.append(Decision(len(decisions), request.allocation_id, chosen, turn, event_id))
+        decisions.append(Decision(len(decisions), request.purchase_id, chosen, turn, event_id))
     return decisions
 
 

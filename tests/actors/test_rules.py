@@ -54,11 +54,11 @@ def opened(draw: st.DrawFn) -> Opened:
 @given(opened())
 def test_allocation_never_overfills_and_never_lets_anybody_pass_a_waiting_list(case: Opened) -> None:
     decisions = decide(case)
-    requests = {r.allocation_id: r for r in case.requests}
+    requests = {r.purchase_id: r for r in case.requests}
     trainers = {t.trainer_id: t for t in case.trainers}
     taken: dict[str, int] = {}
     for decision in decisions:
-        request = requests[decision.allocation_id]
+        request = requests[decision.purchase_id]
         assert decision.turn == request.turn + 1
         if decision.trainer_id is None:
             assert not request.waiting, "who waits already is not told so again"
@@ -68,14 +68,12 @@ def test_allocation_never_overfills_and_never_lets_anybody_pass_a_waiting_list(c
         assert request.course_id in trainer.courses
         assert trainer.load + taken[trainer.trainer_id] <= trainer.capacity
         assert request.waiting or not case.waiting.get(request.course_id)
-    decided = {d.allocation_id for d in decisions}
-    assert all(r.waiting for r in case.requests if r.allocation_id not in decided)
+    decided = {d.purchase_id for d in decisions}
+    assert all(r.waiting for r in case.requests if r.purchase_id not in decided)
     assert [d.ord for d in decisions] == list(range(len(decisions)))
     for course in COURSES:
         of_course = [r for r in sorted(case.requests, key=lambda r: not r.waiting) if r.course_id == course]
-        served = [
-            any(d.allocation_id == r.allocation_id and d.trainer_id for d in decisions) for r in of_course
-        ]
+        served = [any(d.purchase_id == r.purchase_id and d.trainer_id for d in decisions) for r in of_course]
         assert served == sorted(served, reverse=True), "the first come are the first served"
 
 

@@ -39,7 +39,7 @@ begin
     end if;
     with numbered as (
         select d.*, row_number() over (partition by d.student_id order by d.ord) as n from unnest(drafts) d
-            left join lateral (select true as told from event e where e.event_id = d.event_id limit 1) known on true
+            left join lateral (select true as told from event e where e.purchase_id = d.purchase_id and e.event_id = d.event_id limit 1) known on true
             where known.told is null
     ), bumped as (
         update lane set seq = lane.seq + taken.n

@@ -17,13 +17,13 @@ declare
 begin
     select * into a from allocation where purchase_id = p.purchase_id;
     if a.status = 'allocated' then
-        update allocation set status = 'released', turn = turn + 1 where allocation_id = a.allocation_id;
+        update allocation set status = 'released', turn = turn + 1 where purchase_id = p.purchase_id;
         place := a.trainer_id;
         draft := row(ord, kc.event_id(p.purchase_id, 'COURSE_ACCESS_REVOKED', (a.turn + 1)::text), p.student_id,
             'COURSE_ACCESS_REVOKED', p.purchase_id, (a.turn + 1)::text, p.payment_id,
             jsonb_build_object('purchase_id', p.purchase_id, 'allocation_id', a.allocation_id, 'course_id', p.course_id));
     elsif a.status in ('requested', 'waitlisted') then
-        update allocation set status = 'released', trainer_id = null where allocation_id = a.allocation_id;
+        update allocation set status = 'released', trainer_id = null where purchase_id = p.purchase_id;
     end if;
 end $$;
 

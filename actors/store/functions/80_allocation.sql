@@ -31,8 +31,10 @@ begin
                 'turn', greatest(a.turn, (select max(e.turn::integer) from event e where e.purchase_id = a.purchase_id
                     and e.type in ('COURSE_ACCESS_GRANTED', 'ALLOCATION_WAITLISTED', 'COURSE_ACCESS_REVOKED'))),
                 'own_trainer_id', (
-                    select o.trainer_id from allocation o where o.student_id = a.student_id and o.course_id = a.course_id
-                        and o.trainer_id is not null and o.allocation_id <> a.allocation_id order by o.requested_at desc limit 1
+                    select o.trainer_id from purchase q join allocation o using (purchase_id)
+                        where q.student_id = a.student_id and q.course_id = a.course_id and q.purchase_id <> a.purchase_id
+                            and o.trainer_id is not null
+                        order by o.requested_at desc limit 1
                 )) order by a.requested_at, a.allocation_id)
             from allocation a join purchase p using (purchase_id) where a.purchase_id = any (wanted)),
         'trainers', (
@@ -47,7 +49,7 @@ begin
     )::text;
 end $$;
 
-create type kc.allocation_decision as (ord integer, allocation_id uuid, trainer_id uuid, turn integer, event_id uuid);
+create type kc.allocation_decision as (ord integer, purchase_id uuid, trainer_id uuid, turn integer, event_id uuid);
 
 create function kc.close_allocation(decisions jsonb) returns text language plpgsql volatile
     set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
@@ -61,7 +63,7 @@ begin
     ), changed as (
         update allocation a set turn = d.turn, trainer_id = coalesce(d.trainer_id, a.trainer_id),
                 status = case when d.trainer_id is null then 'waitlisted' else 'allocated' end
-            from d where a.allocation_id = d.allocation_id
+            from d where a.purchase_id = d.purchase_id
             returning d.ord, d.event_id, d.turn, d.trainer_id, a.allocation_id, a.purchase_id, a.student_id, a.course_id
     ), draft as (
         select l.student_id, -1 as ord, l.seq as base, null::uuid as event_id, null::text as type, null::uuid as purchase_id, null::text as turn,
@@ -75,7 +77,7 @@ begin
                     else jsonb_build_object('purchase_id', c.purchase_id, 'allocation_id', c.allocation_id, 'course_id', c.course_id,
                         'trainer_id', t.trainer_id, 'trainer_name', t.name, 'sessions_total', p.tier) end
             from changed c join purchase p using (purchase_id) left join trainer t on t.trainer_id = c.trainer_id
-            left join lateral (select true as told from event e where e.event_id = c.event_id limit 1) known on true
+            left join lateral (select true as told from event e where e.purchase_id = c.purchase_id and e.event_id = c.event_id limit 1) known on true
             where known.told is null
     ), numbered as materialized (
         -- a lane's own row leads its drafts and brings the number to count from

@@ -21,6 +21,6 @@ select json_build_object(
         select json_build_object('course_id', a.course_id, 'title', c.title, 'trainer', json_build_object('trainer_id', t.trainer_id, 'name', t.name),
             'number', 1, 'of', p.tier)
         from allocation a join purchase p using (purchase_id) join course c on c.course_id = a.course_id join trainer t using (trainer_id)
-        where a.student_id = %(student)s::uuid and a.status = 'allocated' order by a.requested_at, a.allocation_id limit 1
+        where p.student_id = %(student)s::uuid and a.status = 'allocated' order by a.requested_at, a.allocation_id limit 1
     )
 )::text
