@@ -23,6 +23,7 @@ from kafka.structs import OffsetAndMetadata
 from actors.broker import Broker
 from actors.ingest.fetched import FetchedRecords
 from actors.ingest.membership import Membership
+from actors.ingest.trips import Trips
 
 BOOTSTRAP_MS = 5_000
 TOPIC_LOOKS = 3
@@ -57,6 +58,7 @@ class GroupClient(KafkaConsumer):  # type: ignore[misc]  # the client has no typ
                 network.close()
             raise
         self._fetcher.PartitionRecords = FetchedRecords
+        Trips(self)
 
     def learn_partitions(self) -> None:
         """Wait until the brokers have said how many partitions the topics have, within bounds."""

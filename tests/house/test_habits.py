@@ -17,6 +17,7 @@ DRIVERS = {
         "actors.ingest.consumer",
         "actors.ingest.fetched",
         "actors.ingest.rebalance",
+        "actors.ingest.trips",
         "actors.publisher.kafka",
         "actors.topics",
         "actors.broker",

@@ -1,0 +1,61 @@
+"""For what a poll that waits goes to the client's IO thread: each time is two changes of threads."""
+
+import contextlib
+import time
+import uuid
+from typing import Any
+
+from kafka import KafkaProducer
+
+from actors.broker import Broker
+from actors.ingest.consumer import PaymentConsumer
+from actors.ingest.membership import Membership
+from actors.ingest.offsets import Windows
+from actors.ingest.watch import ClientCalls
+from kcactors.embedded import EmbeddedKafka
+from tests.support.waiting import wait_until
+
+
+def test_a_poll_sends_and_waits_in_one_trip_to_the_io_thread(kafka_broker: EmbeddedKafka) -> None:
+    topic = f"payments-{uuid.uuid4().hex}"
+    kafka_broker.create_topic(topic, 3)
+    broker = Broker(bootstrap=kafka_broker.bootstrap, api_version=kafka_broker.api_version)
+    member = Membership(
+        topic=topic, group_id=f"g-{uuid.uuid4().hex}", client_id="m", session_timeout_ms=6_000
+    )
+    windows = Windows()
+    consumer = PaymentConsumer(broker, member, windows, time.monotonic, ClientCalls(time.monotonic))
+    trips: list[str] = []
+
+    def read(timeout_s: float = 0.05) -> list[bytes | None]:
+        found = []
+        for window, run in consumer.poll(timeout_s):
+            window.register([record.offset for record in run], time.monotonic())
+            found += [record.value for record in run]
+        return found
+
+    def trips_of_a_poll() -> set[str]:
+        trips.clear()
+        read()
+        return set(trips)
+
+    try:
+        wait_until(lambda: [read()] and len(windows.all()) == 3, 30, what="the share of the partitions")
+        network: Any = consumer._client._net
+        run = network.run
+
+        def counted(coro: Any, *args: Any) -> Any:
+            trips.append(coro.__name__)
+            return run(coro, *args)
+
+        network.run = counted
+        wait_until(
+            lambda: trips_of_a_poll() == {"_send_and_wait"}, 10, what="every partition's place to be known"
+        )
+        assert [trips_of_a_poll() for _ in range(5)] == [{"_send_and_wait"}] * 5
+        with contextlib.closing(KafkaProducer(**broker.client_config())) as producer:
+            producer.send(topic, key=b"k", value=b"v")
+            producer.flush(timeout=20)
+        wait_until(lambda: read() == [b"v"], 10, what="the record")
+    finally:
+        consumer.give_up()
