@@ -6,6 +6,10 @@ Deliveries are due at their times whether or not earlier ones were answered, and
 payment was due (coordinated omission). Kafka's own part, the broker's fetch wait and the client, is measured with a
 reader that does nothing, at the same pace and with the same settings, and shown beside. Baseline: one transaction a
 message, written by hand (`bench.handwritten`).
+
+Half of the maximum by Kafka is measured with Apache Kafka. The embedded broker gives one produced batch of a partition
+to a fetch, so that paced records, each a batch of its own, come out of it at one of each partition a fetch: some 1,500
+a second, whoever reads.
 """
 
 from __future__ import annotations
@@ -24,8 +28,18 @@ import uvloop
 
 from actors.broker import Broker
 from bench.figures import Row, figure
+from bench.inside import buckets, share_within
 from bench.shop import Shop
-from bench.worker import JWT_SECRET, WEBHOOK_SECRET, Worker, ground, node_on, rival_on
+from bench.worker import (
+    JWT_SECRET,
+    WEBHOOK_SECRET,
+    Servers,
+    Worker,
+    ground,
+    ground_with_apache_kafka,
+    node_on,
+    rival_on,
+)
 from kcactors.embedded import Services
 from kcactors.load.arrivals import LOOK_EVERY_S, Arrivals
 from kcactors.load.chart import Scale, Series, lines
@@ -44,6 +58,8 @@ FULL = 6_000
 """Payments of a run at full speed."""
 ARRIVE_S = 30.0
 HALF = "half of its maximum"
+INSIDE_S = 0.05
+INSIDE = f"written within {INSIDE_S * 1000:.0f} ms of coming to the node"
 ALONE = "Kafka alone: record to reader"
 ALL_DONE = (
     "select count(*) from allocation where status = 'requested'",
@@ -97,7 +113,7 @@ class Course:
 
     def __init__(
         self,
-        services: Services,
+        services: Servers,
         shop: Shop,
         via: Via,
         group: str,
@@ -152,7 +168,8 @@ class Course:
         broker = Broker(
             bootstrap=self._services.kafka_bootstrap, api_version=self._services.kafka_api_version
         )
-        return Feeder(topic=PaymentTopic(broker, "payment-events", self._group, embedded=True))
+        embedded = self._services.kafka_api_version is not None
+        return Feeder(topic=PaymentTopic(broker, "payment-events", self._group, embedded=embedded))
 
     async def _arrived(self, sent: Sent, count: int, screens: Watchers | None) -> None:
         deadline_s = time.perf_counter() + ARRIVE_S
@@ -187,14 +204,25 @@ def ours(services: Services, shop: Shop, via: Via, runs: int, seconds: float, fo
             keep(found, f"{via}", ran.speed)
             found.runs[f"{via}: how late the feeder itself was, p99"].append(latency(ran.behind).p99)
             _tell(f"{via}, {RATE_PER_S:.0f}/s, run {run + 1}", ran.speed)
+
+
+def half(services: Servers, shop: Shop, via: Via, runs: int, seconds: float, found: Found) -> None:
+    """At full speed, then at half of what that was."""
+    with node_on(services, KCACTORS_STUDENT_IDLE_S="30") as at:
+        course = Course(services, shop, via, "kcactors", at.node.url, screens=True)
+        course.run(None, 1_500)
         for run in range(runs):
+            _all_done(at)
             # Purchases alone run ahead of what follows them: what is carried for long counts.
             start_s = course.run(None, FULL).start_s
             most = FULL / (_all_done(at) - start_s)
             found.runs[f"{via}: at full speed, until all is done"].append(most)
+            before = buckets(at.node.url, via)
             # a delivery and its duplicate: half the payments
             speed = course.run(most, int(most * seconds / 2)).speed
+            inside = share_within(before, buckets(at.node.url, via), INSIDE_S)
             keep(found, f"{via}, {HALF}", speed)
+            found.runs[f"{via}, {HALF}: {INSIDE}"].append(inside)
             _tell(f"{via}, half of {most:.0f} payments/s, run {run + 1}", speed)
 
 
@@ -255,6 +283,7 @@ def rows(found: Found) -> list[Row]:
                 made += [alone_too, figure(GROUP, name, less, "ms", by_hand)]
             made.append(found.row(f"{via} to open WebSocket, {share}"))
             made += [found.row(f"{via}, {HALF} to {what}, {share}") for what in ("commit", "open WebSocket")]
+        made.append(found.row(f"{via}, {HALF}: {INSIDE}", "%"))
         made.append(found.row(f"{via}: how late the feeder itself was, p99"))
         made.append(found.row(f"{via}: at full speed, until all is done", "payments/s"))
     return made
@@ -307,6 +336,8 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
                 alone(services, shop, runs, seconds, found)
         with ground(shop) as services:
             ours(services, shop, via, runs, seconds, found)
+        with ground_with_apache_kafka(shop) if via is Via.KAFKA else ground(shop) as servers:
+            half(servers, shop, via, runs, seconds, found)
     return rows(found)
 
 

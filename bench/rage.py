@@ -46,7 +46,7 @@ def raging(
     given = {
         **os.environ,
         "BENCH_KAFKA_BOOTSTRAP": at.services.kafka_bootstrap,
-        "BENCH_KAFKA_API_VERSION": str(at.services.kafka.api_version),
+        "BENCH_KAFKA_API_VERSION": str(at.services.kafka_api_version),
         "BENCH_NODE_URL": at.node.url,
     }
     command = [sys.executable, "-m", __name__, str(via), str(copies)]

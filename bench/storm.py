@@ -31,8 +31,7 @@ from bench.figures import Row, figure
 from bench.rage import raging
 from bench.shop import Shop
 from bench.sweeps import bodies
-from bench.worker import PARTITIONS, WEBHOOK_SECRET, Worker, ground, node_on, rival_on
-from kcactors.embedded import Services
+from bench.worker import PARTITIONS, WEBHOOK_SECRET, Servers, Worker, ground, node_on, rival_on
 from kcactors.load.arrivals import Arrivals
 from kcactors.load.feeder import Feeder, Sent
 from kcactors.load.librdkafka import PaymentTopic
@@ -52,7 +51,7 @@ def _storm(via: Via) -> str:
     return f"within one by {via}"
 
 
-def topic_of(services: Services, group: str = "kcactors") -> PaymentTopic:
+def topic_of(services: Servers, group: str = "kcactors") -> PaymentTopic:
     broker = Broker(bootstrap=services.kafka_bootstrap, api_version=services.kafka_api_version)
     return PaymentTopic(broker, "payment-events", group, embedded=True)
 

@@ -39,6 +39,7 @@ POINTS = Path(__file__).parent / "results" / "sweeps-points.json"
 FILL = (Path(__file__).parent / "fill.sql").read_text()
 FILL_AT_ONCE = 50_000
 DELIVERIES_MAX = 20_000
+QUIET_SHARE, QUIET_LOOK_S, QUIET_LOOKS, QUIET_WITHIN_S = 0.1, 2.0, 4, 240.0
 ALLOCATED = "select sum(load) from trainer"
 Point = dict[str, float]
 
@@ -49,18 +50,26 @@ def student(number: int) -> str:
 
 
 def bodies(
-    shop: Shop, mark: str, payments: int, students: int, *, duplicates: float = 0.0, hot: float = 0.0
+    shop: Shop,
+    mark: str,
+    payments: int,
+    students: int,
+    *,
+    duplicates: float = 0.0,
+    hot: float = 0.0,
+    once: bool = False,
 ) -> list[tuple[str, bytes]]:
     """Deliveries of so many payments of so many students: student and body.
 
     ``duplicates`` is the share of the deliveries that repeat another; ``hot`` the share of the payments that are one
-    student's.
+    student's; ``once``: each payment is another student's.
     """
     rng = random.Random(mark)
+    payers = rng.sample(range(students), payments) if once else rng.choices(range(students), k=payments)
     total = round(payments / (1 - duplicates))
     due: list[tuple[float, dict[str, Any]]] = []
     for number in range(payments):
-        who = student(0) if rng.random() < hot else student(rng.randrange(students))
+        who = student(0 if rng.random() < hot else payers[number])
         due.append((float(number), shop.payment(number, mark) | {"student_id": who}))
     for number in range(total - payments):
         at = number % payments
@@ -91,15 +100,23 @@ def measure(
     duplicates: float = 0.0,
     hot: float = 0.0,
     warm: int = 500,
+    once: bool = False,
 ) -> Point:
-    """One point: microseconds of CPU a payment and payments a second, after ``warm`` payments that do not count."""
+    """One point: microseconds of CPU a payment and payments a second, after ``warm`` payments that do not count.
+
+    ``once``: each payment is that of another student, whose actor has been put away, after the node's first looks at
+    whole tables: the same work whatever the number of students.
+    """
     payments = min(payments, round(DELIVERIES_MAX * (1 - duplicates)))
     shop = Shop()
+    settings = {"KCACTORS_PROJECTIONS_SESSIONS": "false"} | ({"KCACTORS_STUDENT_IDLE_S": "2"} if once else {})
     with ground(shop) as services:
         fill(services.database_url, purchases)
-        with node_on(services, KCACTORS_PROJECTIONS_SESSIONS="false") as at:
-            _work(at, bodies(shop, "warm", warm, students), warm)
-            sent = bodies(shop, "p", payments, students, duplicates=duplicates, hot=hot)
+        with node_on(services, **settings) as at:
+            _work(at, bodies(shop, "warm", warm, students, once=once), warm)
+            if once:
+                _until_quiet(at)
+            sent = bodies(shop, "p", payments, students, duplicates=duplicates, hot=hot, once=once)
             node_s, postgres_s, start_s = at.cpu_s(), at.postgres_s(), time.perf_counter()
             done_s = _work(at, sent, payments)
             node_s, postgres_s = at.cpu_s() - node_s, at.postgres_s() - postgres_s
@@ -123,6 +140,17 @@ def _work(at: Worker, sent: Sequence[tuple[str, bytes]], payments: int) -> float
     feed(at.services.kafka_bootstrap, list(sent))
     at.wait_for(ALLOCATED, goal)
     return at.wait_for("select count(*) from outbox", 0)
+
+
+def _until_quiet(at: Worker) -> None:
+    """Until PostgreSQL has next to nothing to do for some seconds: the first looks are over, idle students are gone."""
+    deadline_s, calm = time.monotonic() + QUIET_WITHIN_S, 0
+    while calm < QUIET_LOOKS:
+        before_s = at.postgres_s()
+        time.sleep(QUIET_LOOK_S)
+        calm = calm + 1 if at.postgres_s() - before_s < QUIET_SHARE * QUIET_LOOK_S else 0
+        if time.monotonic() > deadline_s:
+            raise RuntimeError(f"PostgreSQL did not come to rest within {QUIET_WITHIN_S:.0f} s")
 
 
 def in_child(work: Callable[[int], Point], count: int) -> Point:
@@ -161,7 +189,7 @@ def sweeps(*, quick: bool) -> list[Sweep]:
             Scale.LOG,
             {
                 # until most pages have been written whole into the log once, which is a checkpoint's cost
-                n: lambda n=n: measure(payments, students=max(n, 2_000), purchases=n, warm=8_000)  # type: ignore[misc]
+                n: lambda n=n: measure(payments, students=max(n, 10_000), purchases=n, warm=8_000, once=True)  # type: ignore[misc]
                 for n in old
             },
         ),

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import psycopg
 
@@ -23,7 +23,10 @@ from kcactors.child import ChildNode
 from kcactors.embedded import Services, throwaway_services
 from kcactors.embedded.ports import LOOPBACK, candidates
 from kcactors.readiness import wait_until_ready
+from tests.support.apache_kafka import ApacheKafka
+from tests.support.kafka_jars import class_path
 
+TOPICS = ("payment-events", "business-events")
 PARTITIONS = 12
 FETCH_WAIT_MS = 20
 LOG_FILES = 64
@@ -33,10 +36,23 @@ JWT_SECRET = "a secret of the bench, long enough for HS256"  # noqa: S105 - of t
 WEBHOOK_SECRET = "whsec_of_the_bench"  # noqa: S105
 
 
+class Servers(Protocol):
+    """Where a node finds what it needs; ``kafka_api_version`` where the broker cannot be asked for it."""
+
+    @property
+    def database_url(self) -> str: ...
+    @property
+    def redis_url(self) -> str: ...
+    @property
+    def kafka_bootstrap(self) -> str: ...
+    @property
+    def kafka_api_version(self) -> str | None: ...
+
+
 class Worker:
     """A running node and what can be asked of its database."""
 
-    def __init__(self, services: Services, node: ChildNode) -> None:
+    def __init__(self, services: Servers, node: ChildNode) -> None:
         self.services, self.node = services, node
         self._database = psycopg.connect(services.database_url, autocommit=True, application_name=BENCH)
         self._postgres = PostgresClock(self._database)
@@ -69,26 +85,49 @@ class Worker:
 @contextmanager
 def ground(shop: Shop) -> Iterator[Services]:
     """Servers, schema and catalogue, and nobody who works yet."""
-    topics = {"payment-events": PARTITIONS, "business-events": PARTITIONS}
-    with throwaway_services(topics=topics, log_files=LOG_FILES) as services:
+    with throwaway_services(topics=dict.fromkeys(TOPICS, PARTITIONS), log_files=LOG_FILES) as services:
         migrate(services.database_url)
         import_catalog(services.database_url, shop.catalogue())
         yield services
 
 
+class _WithApacheKafka(NamedTuple):
+    database_url: str
+    redis_url: str
+    kafka_bootstrap: str
+    kafka_api_version: str | None = None
+
+
 @contextmanager
-def node_on(services: Services, module: str = "kcactors", **settings: str) -> Iterator[Worker]:
+def ground_with_apache_kafka(shop: Shop) -> Iterator[Servers]:
+    """As `ground`, with one broker of Apache Kafka in place of the embedded one.
+
+    Raises:
+        JarsMissing: they are not here and cannot be had.
+    """
+    class_path()
+    with ApacheKafka() as kafka, throwaway_services(log_files=LOG_FILES) as services:
+        for topic in TOPICS:
+            kafka.create_topic(topic, PARTITIONS)
+        migrate(services.database_url)
+        import_catalog(services.database_url, shop.catalogue())
+        yield _WithApacheKafka(services.database_url, services.redis_url, kafka.bootstrap)
+
+
+@contextmanager
+def node_on(services: Servers, module: str = "kcactors", **settings: str) -> Iterator[Worker]:
     """One node on servers that run, ready and owner of every partition; ``module`` is what is run as one."""
     given: dict[str, Any] = {
         "KCACTORS_DATABASE_URL": services.database_url,
         "KCACTORS_REDIS_URL": services.redis_url,
         "KCACTORS_KAFKA_BOOTSTRAP": services.kafka_bootstrap,
-        "KCACTORS_KAFKA_API_VERSION": services.kafka.api_version,
         "KCACTORS_KAFKA_SESSION_TIMEOUT_MS": "6000",
         "KCACTORS_KAFKA_FETCH_WAIT_MS": str(FETCH_WAIT_MS),
         "KCACTORS_JWT_SECRET": JWT_SECRET,
         "KCACTORS_WEBHOOK_SECRETS_KC": WEBHOOK_SECRET,
     }
+    if services.kafka_api_version:
+        given["KCACTORS_KAFKA_API_VERSION"] = services.kafka_api_version
     with tempfile.TemporaryDirectory() as folder:
         node = ChildNode(next(candidates()), given | settings, log=Path(folder) / "node.log", module=module)
         try:
@@ -132,7 +171,7 @@ class Rival:
 
 
 @contextmanager
-def rival_on(services: Services, kind: str) -> Iterator[Rival]:
+def rival_on(services: Servers, kind: str) -> Iterator[Rival]:
     """One of the workers that one would write by hand; see `bench.handwritten`."""
     port = next(candidates())
     given = {
