@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import Final
 from uuid import UUID
 
+from actors.ingest.records import mark
 from actors.projections.position import Published
 from actors.protocol.ids import event_id
 
@@ -17,6 +19,8 @@ Names = Mapping[str, Mapping[str, str]]
 """By student and purchase."""
 
 GRANTED, PLANNED = b"COURSE_ACCESS_GRANTED", "SESSIONS_PLANNED"
+TYPE: Final = mark("ce_type")
+SUBJECT: Final = mark("ce_subject")
 
 
 def no_names(_records: Iterable[Published]) -> Names:
@@ -28,12 +32,11 @@ def plans(records: Iterable[Published]) -> Names:
     """What the plans of the purchases whose access was granted are called."""
     named: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for record in records:
-        headers = dict(record.headers)
-        if headers.get("ce_type") != GRANTED:
+        if record.header(TYPE) != GRANTED:
             continue
         try:
             student = str(UUID((record.key or b"").decode()))
-            purchase = str(UUID((headers.get("ce_subject") or b"").decode()))
+            purchase = str(UUID((record.header(SUBJECT) or b"").decode()))
         except ValueError:
             # a stranger's record
             continue

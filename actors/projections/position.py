@@ -7,10 +7,12 @@ a record twice, late, or never costs nothing but time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
-SEQUENCE_HEADER = "ce_sequence"
+from actors.ingest.records import mark
+
+SEQUENCE: Final = mark("ce_sequence")
 
 
 class Published(Protocol):
@@ -18,8 +20,7 @@ class Published(Protocol):
 
     @property
     def key(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+    def header(self, named: bytes, /) -> bytes | None: ...
 
 
 class Position(NamedTuple):
@@ -64,10 +65,7 @@ def shares(positions: Sequence[Position], lanes_at_once: int) -> Iterator[Sequen
 
 
 def _sequence(record: Published) -> int:
-    for name, value in record.headers:
-        if name == SEQUENCE_HEADER:
-            try:
-                return int(value or b"")
-            except ValueError:
-                return 0
-    return 0
+    try:
+        return int(record.header(SEQUENCE) or b"0")
+    except ValueError:
+        return 0

@@ -13,6 +13,7 @@ from actors.doorbell import VIEWS, DoorbellAway, DoorbellPublisher, view_key
 from actors.ingest.consumer import PaymentConsumer
 from actors.ingest.membership import Membership
 from actors.ingest.offsets import Windows
+from actors.ingest.records import Record, mark
 from actors.ingest.watch import ClientCalls
 from actors.projections import names
 from actors.projections.actor import Projection, ProjectionLimits, telling
@@ -26,11 +27,16 @@ from supervision import ChildSpec, System
 from tests.support.waiting import wait_until
 
 
-class Told:
+def record(key, **headers):
     """A record as a projection reads it."""
+    head = b""
+    for name, value in headers.items():
+        head += mark(name) + (b"\x01" if value is None else bytes([2 * len(value)]) + value)
+    return Record(None, 0, key, b"", head)
 
-    def __init__(self, key, sequence):
-        self.key, self.headers = key, [("ce_id", b"x"), ("ce_sequence", sequence)]
+
+def told(key, sequence):
+    return record(key, ce_id=b"x", ce_sequence=sequence)
 
 
 STUDENT, OTHER = "5dad23b0-aef7-4980-a949-bebd35a54150", "5dad23b0-aef7-4980-a949-bebd35a54151"
@@ -38,15 +44,15 @@ STUDENT, OTHER = "5dad23b0-aef7-4980-a949-bebd35a54150", "5dad23b0-aef7-4980-a94
 
 def test_the_furthest_record_of_each_student_counts():
     records = [
-        Told(STUDENT.encode(), b"%020d" % 3),
-        Told(OTHER.upper().encode(), b"%020d" % 1),
-        Told(STUDENT.encode(), b"%020d" % 2),
+        told(STUDENT.encode(), b"%020d" % 3),
+        told(OTHER.upper().encode(), b"%020d" % 1),
+        told(STUDENT.encode(), b"%020d" % 2),
     ]
     assert furthest(records) == [Position(STUDENT, 3), Position(OTHER, 1)]
 
 
 def test_two_spellings_of_a_student_are_one():
-    records = [Told(STUDENT.upper().encode(), b"5"), Told(STUDENT.encode(), b"2")]
+    records = [told(STUDENT.upper().encode(), b"5"), told(STUDENT.encode(), b"2")]
     assert furthest(records) == furthest(reversed(records)) == [Position(STUDENT, 5)]
 
 
@@ -62,7 +68,7 @@ def test_two_spellings_of_a_student_are_one():
     ],
 )
 def test_a_strangers_record_is_passed_over(key, sequence):
-    assert furthest([Told(key, sequence)]) == []
+    assert furthest([told(key, sequence)]) == []
 
 
 @pytest.mark.parametrize(
@@ -157,20 +163,20 @@ def test_an_event_is_called_the_same_wherever_its_name_was_computed(world, named
 
 
 def test_plans_are_named_for_what_was_granted():
-    def record(key, kind, subject):
-        return SimpleNamespace(key=key, headers=[("ce_type", kind), ("ce_subject", subject), ("x", None)])
+    def event(key, kind, subject):
+        return record(key, ce_type=kind, ce_subject=subject, x=None)
 
     granted, key = b"COURSE_ACCESS_GRANTED", STUDENT.upper().encode()
     records = [
-        record(key, granted, OTHER.upper().encode()),
-        record(key, granted, OTHER.encode()),
-        record(key, b"COURSE_ACCESS_REVOKED", STUDENT.encode()),
-        record(key, None, STUDENT.encode()),
-        record(None, granted, STUDENT.encode()),
-        record(key, granted, None),
-        record(b"\xff", granted, STUDENT.encode()),
-        record(key, granted, b"nobody"),
-        SimpleNamespace(key=key, headers=()),
+        event(key, granted, OTHER.upper().encode()),
+        event(key, granted, OTHER.encode()),
+        event(key, b"COURSE_ACCESS_REVOKED", STUDENT.encode()),
+        event(key, None, STUDENT.encode()),
+        event(None, granted, STUDENT.encode()),
+        event(key, granted, None),
+        event(b"\xff", granted, STUDENT.encode()),
+        event(key, granted, b"nobody"),
+        Record(None, 0, key, b""),
     ]
     assert names.plans(records) == {STUDENT: {OTHER: event_id(OTHER, "SESSIONS_PLANNED")}}
     assert names.no_names(records) == {}
