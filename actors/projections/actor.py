@@ -73,7 +73,8 @@ class Projection(Actor):
 
     Args:
         name: of the consumer, as it stands in ``consumer_lane``.
-        statement: one of :data:`PROJECTIONS`: takes ``[{student_id, seq, names}]`` as JSON, and may return a text.
+        statement: one of :data:`PROJECTIONS`: takes ``{told: [{student_id, seq}], names: {purchase: event}}`` as JSON, and may
+            return a text.
         member: the node, as it stands in ``consumer_member``.
         connect: makes the consumer; raises :class:`BrokerAway`.
         answered: told what the statement returned, after its commit. Must not raise.
@@ -195,10 +196,11 @@ class Projection(Actor):
     def _project(self, records: Sequence[Record]) -> None:
         names = self._names(records)
         for share in shares(furthest(records), self._limits.lanes_at_once):
-            told = [
-                {"student_id": student, "seq": seq, "names": names.get(student)} for student, seq in share
-            ]
-            text = msgspec.json.encode(told).decode()
+            named: dict[str, str] = {}
+            for student, _ in share:
+                named.update(names.get(student, {}))
+            told = [{"student_id": student, "seq": seq} for student, seq in share]
+            text = msgspec.json.encode({"told": told, "names": named}).decode()
             answer = self._retried(text)
             if answer:
                 self._answered(answer)

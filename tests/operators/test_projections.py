@@ -92,7 +92,7 @@ def test_little_is_held_at_once_and_much_in_few_transactions(count, at_once, siz
 
 
 def apply(world, statement, *positions):
-    text = json.dumps([{"student_id": str(student), "seq": seq} for student, seq in positions])
+    text = json.dumps({"told": [{"student_id": str(student), "seq": seq} for student, seq in positions]})
     return world.hand.connection.rows(statement, (text,))[0][0]
 
 
@@ -156,8 +156,8 @@ def test_an_event_is_called_the_same_wherever_its_name_was_computed(world, named
     purchases = [str(world.purchases[name]) for name in named]
     called = {purchase: event_id(purchase, "SESSIONS_PLANNED") for purchase in purchases}
     heads = world.database.execute("select student_id, seq from lane").fetchall()
-    # each is named under every student, as a stranger's records may do
-    batch = [{"student_id": str(student), "seq": seq, "names": called or None} for student, seq in heads]
+    told = [{"student_id": str(student), "seq": seq} for student, seq in heads]
+    batch = {"told": told, "names": called} if called else {"told": told}
     world.hand.connection.rows("projection_sessions", (json.dumps(batch),))
     assert world.database.execute(NAMES).fetchall() == [(True,)] * 3
 

@@ -91,13 +91,14 @@ begin
 end $$;
 
 -- Our own consumers of business events: the record says how far the log is, the log says what happened. Idempotent by seq.
+-- Each takes {told: [{student_id, seq}], names: {purchase_id: event_id}}; names are for those that log something.
 
 create type kc.seen as (student_id uuid, seq bigint);
 
 create function kc.echo(batch jsonb) returns void language sql volatile as $$
     insert into consumer_lane as old (consumer, student_id, last_seq)
         -- never beyond the log: a record from before a restore tells of events that are no more
-        select 'echo', s.student_id, least(max(s.seq), l.seq) from jsonb_populate_recordset(null::kc.seen, batch) s join lane l using (student_id)
+        select 'echo', s.student_id, least(max(s.seq), l.seq) from jsonb_populate_recordset(null::kc.seen, batch -> 'told') s join lane l using (student_id)
             group by s.student_id, l.seq order by s.student_id
     on conflict (consumer, student_id) do update set last_seq = excluded.last_seq where old.last_seq < excluded.last_seq
 $$;
@@ -106,7 +107,7 @@ $$;
 create function kc.pass_on(batch jsonb) returns text language sql volatile as $$
     with news as (
         select s.student_id, coalesce(max(c.last_seq), 0) as known, least(max(s.seq), l.seq) as reached
-        from jsonb_populate_recordset(null::kc.seen, batch) s join lane l using (student_id)
+        from jsonb_populate_recordset(null::kc.seen, batch -> 'told') s join lane l using (student_id)
         left join consumer_lane c on c.consumer = 'cache' and c.student_id = s.student_id
         group by s.student_id, l.seq having least(max(s.seq), l.seq) > coalesce(max(c.last_seq), 0)
     ), kept as (
@@ -125,23 +126,25 @@ create function kc.plan_sessions(batch jsonb) returns text language plpgsql vola
     set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
     lanes lane[] := '{}';
-    students uuid[];
-    concerned uuid[];
-    upto bigint[];
+    names jsonb := batch -> 'names';
+    concerned uuid[];           -- students with news of a plan
+    others uuid[];              -- students with other news,
+    upto bigint[];              -- and how far their log was
     at timestamptz;
     logged json;
 begin
     -- Only students with news: a record that comes again costs a look. A lane that is not held may go on meanwhile: only what was
     -- there when it was looked at is known.
-    select array_agg(s.student_id), array_agg(least(s.seq, l.seq)), array_agg(s.student_id) filter (where t.some)
-        into students, upto, concerned
-        from (select student_id, max(seq) as seq from jsonb_populate_recordset(null::kc.seen, batch) group by student_id) s
+    select array_agg(s.student_id) filter (where t.some is null), array_agg(least(s.seq, l.seq)) filter (where t.some is null),
+            array_agg(s.student_id) filter (where t.some)
+        into others, upto, concerned
+        from (select student_id, max(seq) as seq from jsonb_populate_recordset(null::kc.seen, batch -> 'told') group by student_id) s
         join lane l on l.student_id = s.student_id
         left join consumer_lane c on c.consumer = 'sessions' and c.student_id = s.student_id
         left join lateral (select true as some from event e where e.student_id = s.student_id and e.seq > coalesce(c.last_seq, 0) and e.seq <= s.seq
             and e.type in ('COURSE_ACCESS_GRANTED', 'COURSE_ACCESS_REVOKED') limit 1) t on true
         where s.seq > coalesce(c.last_seq, 0);
-    if students is null then
+    if concerned is null and others is null then
         return '[]';
     end if;
     -- payments of a student wait while its lane is held, so it is held only for news that concern a plan
@@ -149,18 +152,15 @@ begin
         lanes := kc.lock_lanes(concerned);
     end if;
     at := clock_timestamp();
-    with named as materialized (
-        -- a name costs as much as the rest of a plan: most come with the batch
-        select distinct on (n.key) n.key::uuid as purchase_id, n.value::uuid as event_id
-        from jsonb_array_elements(batch) s, jsonb_each_text(nullif(s -> 'names', 'null')) n
-    ), held as materialized (
-        select * from unnest(lanes)
+    -- Each of these looks a row up where it needs one: joins of what the statement itself has found go row by row against row.
+    with held as materialized (
+        select l.student_id, l.seq, coalesce(c.last_seq, 0) as known from unnest(lanes) l
+            left join consumer_lane c on c.consumer = 'sessions' and c.student_id = l.student_id
     ), news as materialized (
         -- The log of a held lane is read to its end, past what Kafka has brought by now: what comes of it later, the events written
         -- here among it, is known then.
         select e.purchase_id, (array_agg(e.type order by e.seq desc))[1] as type
-        from held l left join consumer_lane c on c.consumer = 'sessions' and c.student_id = l.student_id
-        join event e on e.student_id = l.student_id and e.seq > coalesce(c.last_seq, 0) and e.seq <= l.seq
+        from held l join event e on e.student_id = l.student_id and e.seq > l.known and e.seq <= l.seq
         where e.type in ('COURSE_ACCESS_GRANTED', 'COURSE_ACCESS_REVOKED') group by e.purchase_id
     ), changed as (
         update session_plan o set status = case n.type when 'COURSE_ACCESS_GRANTED' then 'planned' else 'cancelled' end
@@ -172,25 +172,28 @@ begin
         from news n join purchase p using (purchase_id) where n.type = 'COURSE_ACCESS_GRANTED' order by p.purchase_id
         on conflict do nothing
         returning purchase_id
-    ), draft as (
-        select student_id, null::timestamptz as created_at, seq as base, null::uuid as purchase_id, null::text as payment_id, null::jsonb as data
-            from held
-        union all
-        select p.student_id, p.created_at, null, p.purchase_id, p.payment_id,
-                jsonb_build_object('purchase_id', p.purchase_id, 'sessions_total', p.tier)
-            from born b join purchase p using (purchase_id)
-            left join lateral (select true as told from event x where x.purchase_id = b.purchase_id and x.type = 'SESSIONS_PLANNED' limit 1) known on true
-            where known.told is null
-    ), numbered as materialized (
+    ), counted as materialized (
         -- a lane's own row leads its drafts and brings the number to count from
-        select n.*, coalesce(named.event_id, kc.event_id(n.purchase_id, 'SESSIONS_PLANNED', '1')) as event_id from (
-            select d.*, first_value(base) over lane_order + row_number() over lane_order - 1 as seq
-            from draft d window lane_order as (partition by student_id order by created_at nulls first, purchase_id)
-        ) n left join named on named.purchase_id = n.purchase_id where n.purchase_id is not null
+        select d.*, first_value(base) over lane_order + row_number() over lane_order - 1 as seq
+        from (
+            select student_id, null::timestamptz as created_at, seq as base, null::uuid as purchase_id, null::text as payment_id, null::jsonb as data
+                from held
+            union all
+            select p.student_id, p.created_at, null, p.purchase_id, p.payment_id,
+                    jsonb_build_object('purchase_id', p.purchase_id, 'sessions_total', p.tier)
+                from born b join purchase p using (purchase_id)
+                left join lateral (select true as told from event x where x.purchase_id = b.purchase_id and x.type = 'SESSIONS_PLANNED' limit 1) known on true
+                where known.told is null
+        ) d window lane_order as (partition by student_id order by created_at nulls first, purchase_id)
+    ), numbered as materialized (
+        -- a name costs as much as the rest of a plan: most come with the batch
+        select student_id, seq, purchase_id, payment_id, data,
+            coalesce((names ->> purchase_id::text)::uuid, kc.event_id(purchase_id, 'SESSIONS_PLANNED', '1')) as event_id
+        from counted where purchase_id is not null
     ), heads as materialized (
-        select student_id, max(seq) as seq from numbered group by student_id
+        select student_id, max(seq) as seq from counted group by student_id
     ), bumped as (
-        update lane set seq = n.seq from heads n where lane.student_id = n.student_id
+        update lane set seq = n.seq from heads n where lane.student_id = n.student_id and lane.seq <> n.seq
     ), told as (
         insert into event (event_id, student_id, seq, type, purchase_id, turn, correlation_id, data, created_at)
             select event_id, student_id, seq, 'SESSIONS_PLANNED', purchase_id, '1', payment_id, data, at from numbered
@@ -199,8 +202,11 @@ begin
             select kc.shard(student_id), event_id, student_id, seq, at from numbered order by student_id, seq
     ), kept as (
         insert into consumer_lane as old (consumer, student_id, last_seq)
-            select 'sessions', s.student_id, coalesce(n.seq, l.seq, s.seq) from unnest(students, upto) s (student_id, seq)
-                left join held l on l.student_id = s.student_id left join heads n on n.student_id = s.student_id order by s.student_id
+            select 'sessions', s.student_id, s.seq from (
+                select student_id, seq from heads
+                union all
+                select * from unnest(others, upto)
+            ) s order by s.student_id
         on conflict (consumer, student_id) do update set last_seq = excluded.last_seq where old.last_seq < excluded.last_seq
     )
     select json_agg(json_build_array(event_id, student_id, seq, 'SESSIONS_PLANNED', purchase_id, payment_id, data, at) order by student_id, seq)
