@@ -18,6 +18,7 @@ from actors.doorbell import DoorbellPublisher
 from actors.ingest.actor import Ingest, IngestLimits
 from actors.ingest.breaker import BreakerLimits
 from actors.ingest.consumer import PaymentConsumer
+from actors.ingest.gathering import Gathering
 from actors.ingest.membership import Membership
 from actors.ingest.offsets import WindowLimits, Windows
 from actors.ingest.partition import naming
@@ -251,7 +252,8 @@ class Tree:
         calls = ClientCalls(now)
 
         def connect() -> PaymentConsumer:
-            return PaymentConsumer(broker, member, self.windows, now, calls, self._chronicle.fenced)
+            fenced = self._chronicle.fenced
+            return PaymentConsumer(broker, member, self.windows, now, calls, fenced, Gathering())
 
         spec = ChildSpec(
             "ingest",

@@ -58,7 +58,7 @@ class GroupClient(KafkaConsumer):  # type: ignore[misc]  # the client has no typ
                 network.close()
             raise
         self._fetcher.PartitionRecords = FetchedRecords
-        Trips(self)
+        self._trips = Trips(self)
 
     def learn_partitions(self) -> None:
         """Wait until the brokers have said how many partitions the topics have, within bounds."""
@@ -104,6 +104,10 @@ class GroupClient(KafkaConsumer):  # type: ignore[misc]  # the client has no typ
         """From the next fetch on the broker may hold an empty one back for so long."""
         self._fetcher.config["fetch_max_wait_ms"] = wait_ms
 
+    def rest(self, seconds: float) -> None:
+        """Before its next fetch it rests for so long, so that more has come."""
+        self._trips.rest_s = seconds
+
     def break_off(self, reason: str) -> None:
         """Let whoever waits for the IO thread go on, with an error. From any thread."""
         self._net._fail_pending_waiters(KafkaConnectionError(reason))  # noqa: SLF001  (no public way)
@@ -125,7 +129,7 @@ class GroupClient(KafkaConsumer):  # type: ignore[misc]  # the client has no typ
 
     # For coroutines on the client's own loop: there is no public way to wait on it.
 
-    async def rest(self, seconds: float) -> None:
+    async def pause_loop(self, seconds: float) -> None:
         """Let the loop do other things for so long."""
         await self._net.sleep(seconds)
 

@@ -17,6 +17,7 @@ from kafka.errors import InvalidRequestError
 from actors.broker import Broker
 from actors.failpoint import reach
 from actors.ingest.client import GroupClient
+from actors.ingest.gathering import Gathering
 from actors.ingest.membership import Membership
 from actors.ingest.offsets import Window, WindowLimits, Windows
 from actors.ingest.patience import Patience
@@ -42,6 +43,7 @@ class PaymentConsumer:
         now: monotonic seconds.
         calls: where the watchdog sees how long a call into the client lasts.
         on_fenced: hears, on the client's IO thread, how many partitions were lost to others.
+        gathering: how long a poll rests before it asks; one that is left out never does.
 
     Raises:
         BrokerAway: no broker answers.
@@ -55,6 +57,7 @@ class PaymentConsumer:
         now: Callable[[], float],
         calls: ClientCalls,
         on_fenced: Callable[[int], None] = lambda _: None,
+        gathering: Gathering | None = None,
     ) -> None:
         self.windows = windows
         self._now = now
@@ -62,6 +65,7 @@ class PaymentConsumer:
         self._commit: Any = None
         self._commit_since_s = 0.0
         self._patience = Patience(member.fetch_wait_ms)
+        self._gathering = gathering
         self._calls = calls
         with self._client_call():
             self._client = GroupClient(broker, member)
@@ -83,7 +87,10 @@ class PaymentConsumer:
         """
         before = {window.topic_partition: window for window in self.windows.all()}
         self._client.let_resumed_in()
-        self._client.hold_back(self._patience.wait_ms(self._now()))
+        now_s = self._now()
+        self._client.hold_back(self._patience.wait_ms(now_s))
+        if self._gathering is not None:
+            self._client.rest(self._gathering.rest_s(now_s))
         with self._client_call():
             try:
                 polled = self._client.poll(timeout_ms=int(timeout_s * 1000))
@@ -93,8 +100,11 @@ class PaymentConsumer:
                 return []
         if not self.windows.is_current(self._life):
             raise BrokerAway("another consumer has taken this one's place")
+        now_s = self._now()
+        if self._gathering is not None:
+            self._gathering.came(sum(map(len, polled.values())), now_s)
         if polled:
-            self._patience.came(self._now())
+            self._patience.came(now_s)
         found: list[Run] = []
         for partition, records in polled.items():
             window = self.windows.get(partition)

@@ -58,7 +58,7 @@ class Handover(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # the cli
             window.leave()
         deadline_s = self._now() + self._drain_s
         while any(w.running for w in leaving) and self._now() < deadline_s:
-            await self._client.rest(DRAIN_LOOK_S)
+            await self._client.pause_loop(DRAIN_LOOK_S)
         reach("ingest.drained")
         left = sum(w.in_flight for w in leaving)
         try:

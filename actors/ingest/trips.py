@@ -22,12 +22,16 @@ class Trips:
 
     Args:
         client: a ``KafkaConsumer`` that has not polled yet.
+
+    Attributes:
+        rest_s: how long the next poll that finds nothing kept rests before it asks the brokers.
     """
 
     def __init__(self, client: Any) -> None:
         self._fetcher, self._coordinator = client._fetcher, client._coordinator  # noqa: SLF001  (no public way to its parts)
         self._net, self._manager, self._connections = client._net, client._manager, client._client  # noqa: SLF001
         self._ask_for_coordinator = self._coordinator.ensure_coordinator_ready
+        self.rest_s = 0.0
         self._coordinator.ensure_coordinator_ready = self._ensure_coordinator_ready
         self._fetcher.fetch_records = self._fetch_records
 
@@ -58,6 +62,9 @@ class Trips:
     async def _send_and_wait(self, timeout_ms: float | None) -> bool:
         """On the IO thread: until an answer is there or the time is up; whether there was any to wait for."""
         fetcher = self._fetcher
+        if self.rest_s:
+            # here, since the thread that polls is on its way to wait anyhow
+            await self._net.sleep(self.rest_s)
         await fetcher._send_fetches_async()  # noqa: SLF001  (what `send_fetches` makes a trip for)
         expected = list(fetcher._fetch_futures)  # noqa: SLF001
         reset = fetcher._reset_task  # noqa: SLF001

@@ -73,8 +73,8 @@ class Projection(Actor):
 
     Args:
         name: of the consumer, as it stands in ``consumer_lane``.
-        statement: one of :data:`PROJECTIONS`: takes ``{told: [{student_id, seq}], names: {purchase: event}}`` as JSON, and may
-            return a text.
+        statement: one of :data:`PROJECTIONS`: takes ``{told: [{student_id, seq}], names: {purchase: event}}`` as JSON,
+            and may return a text.
         member: the node, as it stands in ``consumer_member``.
         connect: makes the consumer; raises :class:`BrokerAway`.
         answered: told what the statement returned, after its commit. Must not raise.

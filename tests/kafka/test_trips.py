@@ -3,20 +3,28 @@
 import contextlib
 import time
 import uuid
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kafka import KafkaProducer
 
 from actors.broker import Broker
 from actors.ingest.consumer import PaymentConsumer
+from actors.ingest.gathering import Gathering
 from actors.ingest.membership import Membership
 from actors.ingest.offsets import Windows
 from actors.ingest.watch import ClientCalls
 from kcactors.embedded import EmbeddedKafka
 from tests.support.waiting import wait_until
 
+Read = Callable[[], list[bytes | None]]
 
-def test_a_poll_sends_and_waits_in_one_trip_to_the_io_thread(kafka_broker: EmbeddedKafka) -> None:
+
+@contextlib.contextmanager
+def member_of(
+    kafka_broker: EmbeddedKafka, **options: Any
+) -> Iterator[tuple[PaymentConsumer, Read, Broker, str]]:
+    """A consumer with its share, what reads from it, and where."""
     topic = f"payments-{uuid.uuid4().hex}"
     kafka_broker.create_topic(topic, 3)
     broker = Broker(bootstrap=kafka_broker.bootstrap, api_version=kafka_broker.api_version)
@@ -24,8 +32,9 @@ def test_a_poll_sends_and_waits_in_one_trip_to_the_io_thread(kafka_broker: Embed
         topic=topic, group_id=f"g-{uuid.uuid4().hex}", client_id="m", session_timeout_ms=6_000
     )
     windows = Windows()
-    consumer = PaymentConsumer(broker, member, windows, time.monotonic, ClientCalls(time.monotonic))
-    trips: list[str] = []
+    consumer = PaymentConsumer(
+        broker, member, windows, time.monotonic, ClientCalls(time.monotonic), **options
+    )
 
     def read(timeout_s: float = 0.05) -> list[bytes | None]:
         found = []
@@ -34,13 +43,22 @@ def test_a_poll_sends_and_waits_in_one_trip_to_the_io_thread(kafka_broker: Embed
             found += [record.value for record in run]
         return found
 
-    def trips_of_a_poll() -> set[str]:
-        trips.clear()
-        read()
-        return set(trips)
-
     try:
         wait_until(lambda: [read()] and len(windows.all()) == 3, 30, what="the share of the partitions")
+        yield consumer, read, broker, topic
+    finally:
+        consumer.give_up()
+
+
+def test_a_poll_sends_and_waits_in_one_trip_to_the_io_thread(kafka_broker: EmbeddedKafka) -> None:
+    trips: list[str] = []
+    with member_of(kafka_broker) as (consumer, read, broker, topic):
+
+        def trips_of_a_poll() -> set[str]:
+            trips.clear()
+            read()
+            return set(trips)
+
         network: Any = consumer._client._net
         run = network.run
 
@@ -57,5 +75,39 @@ def test_a_poll_sends_and_waits_in_one_trip_to_the_io_thread(kafka_broker: Embed
             producer.send(topic, key=b"k", value=b"v")
             producer.flush(timeout=20)
         wait_until(lambda: read() == [b"v"], 10, what="the record")
-    finally:
-        consumer.give_up()
+
+
+class Resting(Gathering):
+    """Rests before each poll, and remembers what it heard."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[int] = []
+
+    def rest_s(self, now_s: float) -> float:
+        return 0.012
+
+    def came(self, records: int, now_s: float) -> None:
+        self.heard.append(records)
+
+
+def test_a_poll_rests_on_the_io_thread_before_it_asks_and_says_what_came(kafka_broker: EmbeddedKafka) -> None:
+    gathering = Resting()
+    with member_of(kafka_broker, gathering=gathering) as (consumer, read, broker, topic):
+        network: Any = consumer._client._net
+        sleep, slept = network.sleep, []
+
+        def counted(seconds: float) -> Any:
+            slept.append(seconds)
+            return sleep(seconds)
+
+        network.sleep = counted
+        read()
+        assert 0.012 in slept
+        with contextlib.closing(KafkaProducer(**broker.client_config())) as producer:
+            for value in (b"1", b"2"):
+                producer.send(topic, key=b"k", value=value)
+            producer.flush(timeout=20)
+        found: list[bytes | None] = []
+        wait_until(lambda: [found.extend(read())] and len(found) == 2, 10, what="the records")
+        assert sum(gathering.heard) == 2
