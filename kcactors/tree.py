@@ -25,6 +25,7 @@ from actors.ingest.partition import naming
 from actors.ingest.watch import ClientCalls, IngestWatch
 from actors.intake import Intake
 from actors.ledger.actor import Ledger
+from actors.ledger.choice import choose
 from actors.messages import ServeWaitlist, Write, Written
 from actors.metrics import PartitionMetrics, WorkMetrics
 from actors.protocol.envelope import LoggedEvent
@@ -197,6 +198,10 @@ class Tree:
             mailbox_limit=settings.mailbox_max,
         )
 
+    def _generation(self) -> int:
+        """Of all connections together: a student's effects may have come by any of them."""
+        return sum(self._generations)
+
     def _serve_waitlist(self) -> None:
         try:
             self.allocator.tell(ServeWaitlist())
@@ -210,9 +215,9 @@ class Tree:
         def student(key: str) -> Student:
             index = UUID(key).int % len(ledgers)
             return Student(
-                ledgers[index],
+                partial(choose, ledgers, index),
                 self.allocator,
-                lambda: self._generations[index],
+                self._generation,
                 settings.remembered_max,
                 self.metrics,
             )

@@ -37,7 +37,8 @@ class Gathering:
 
     def rest_s(self, now_s: float) -> float:
         """For the poll that begins now: how long it should rest before it asks the broker."""
-        since_s, self._asked_s = now_s - self._asked_s, now_s
+        # the last rest was not taken where there were records left of an earlier fetch
+        since_s, self._asked_s = max(0.0, now_s - self._asked_s), now_s
         if self._per_s < FROM_PER_S:
             return 0.0
         rest_s = max(0.0, min(MOST_S, TOGETHER / self._per_s) - since_s)

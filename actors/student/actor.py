@@ -35,7 +35,7 @@ class Student(Actor):
     """See the module. A virtual actor: it starts with its first message and is put away when idle.
 
     Args:
-        ledger: where this student's writes go, always the same one.
+        ledger: says where a write goes; asked when none is on its way, so that a student's writes keep their order.
         allocator: where allocations are decided.
         generation: tells which life of the database connection answers now; memories of an earlier one are dropped.
         remembered_max: effects kept.
@@ -44,7 +44,7 @@ class Student(Actor):
 
     def __init__(
         self,
-        ledger: ActorRef[Any],
+        ledger: Callable[[], ActorRef[Any]],
         allocator: ActorRef[Any],
         generation: Callable[[], int],
         remembered_max: int,
@@ -52,7 +52,8 @@ class Student(Actor):
     ) -> None:
         super().__init__()
         self._measure = measure
-        self._ledger = ledger
+        self._choose_ledger = ledger
+        self._ledger = ledger()
         self._allocator = allocator
         self._generation = generation
         self._known_generation = generation()
@@ -95,6 +96,8 @@ class Student(Actor):
         return True
 
     def _write(self, deliver: Deliver) -> None:
+        if not self._waiting:
+            self._ledger = self._choose_ledger()
         try:
             self._ledger.tell(Write(deliver, self.actor_ref))
         except MailboxFull:

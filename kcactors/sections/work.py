@@ -33,7 +33,7 @@ class Ledger(Group, frozen=True, kw_only=True):
     """The writers: group commit, one connection and thread each."""
 
     count: Annotated[
-        int, Meta(ge=1, le=64, description="ledgers of one node; a student always goes to the same one")
+        int, Meta(ge=1, le=64, description="ledgers of one node; the first writes for all while it keeps up")
     ] = 2
     batch_max: Annotated[int, Meta(ge=1, le=4_096, description="payments in one transaction")] = 256
     mailbox_max: Annotated[

@@ -1,6 +1,7 @@
 """One student between its sources and a ledger that answers when the test says so."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -53,12 +54,19 @@ class Office:
         self.measured = Measured()
         self.written: list[Write] = []
         self.allocations: list[Allocate] = []
-        ledger: ActorRef[Any] = system.start_child(None, ChildSpec("ledger", lambda: Desk(self.written)))
+        self.elsewhere: list[Write] = []
+        desks = {"ledger": self.written, "second": self.elsewhere}
+        self.ledgers: list[ActorRef[Any]] = [
+            system.start_child(None, ChildSpec(name, partial(Desk, written)))
+            for name, written in desks.items()
+        ]
+        self.ledger = self.ledgers[0]
         allocator = system.start_child(None, ChildSpec("allocator", lambda: Desk(self.allocations)))
         self.student = system.start_child(
             None,
             ChildSpec(
-                "student", lambda: Student(ledger, allocator, lambda: self.generation, 8, self.measured)
+                "student",
+                lambda: Student(lambda: self.ledger, allocator, lambda: self.generation, 8, self.measured),
             ),
         )
         self._system = system
@@ -152,3 +160,18 @@ def test_an_allocation_is_asked_for_once_while_it_is_under_way(office: Office) -
     office.student.tell(Allocated(purchase))
     wait_until(office.idle)
     assert [a.purchase_id for a in office.allocations] == [purchase]
+
+
+def test_a_students_writes_keep_their_order_while_one_is_on_its_way(office: Office) -> None:
+    """Another ledger may be quicker: it gets the next one only when the last has its answer."""
+    first, second, third = (payment(uuid4(), uuid4()) for _ in range(3))
+    office.deliver(first)
+    write = office.ledger_has(1)
+    office.ledger = office.ledgers[1]
+    office.deliver(second)
+    office.answer(office.ledger_has(2), Outcome.CREATED, uuid4())
+    office.answer(write, Outcome.CREATED, uuid4())
+    wait_until(office.idle)
+    assert not office.elsewhere
+    office.deliver(third)
+    wait_until(lambda: len(office.elsewhere) == 1)

@@ -95,11 +95,11 @@ def test_a_poll_rests_on_the_io_thread_before_it_asks_and_says_what_came(kafka_b
     gathering = Resting()
     with member_of(kafka_broker, gathering=gathering) as (consumer, read, broker, topic):
         network: Any = consumer._client._net
-        sleep, slept = network.sleep, []
+        resting, slept = network.sleep, []
 
         def counted(seconds: float) -> Any:
             slept.append(seconds)
-            return sleep(seconds)
+            return resting(seconds)
 
         network.sleep = counted
         read()
