@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
@@ -212,15 +211,9 @@ class Tree:
     def _router(self, ledgers: Sequence[ActorRef[Any]]) -> Router:
         settings = self._settings.student
 
-        def student(key: str) -> Student:
-            index = UUID(key).int % len(ledgers)
-            return Student(
-                partial(choose, ledgers, index),
-                self.allocator,
-                self._generation,
-                settings.remembered_max,
-                self.metrics,
-            )
+        def student(_key: str) -> Student:
+            ledger = partial(choose, ledgers)
+            return Student(ledger, self.allocator, self._generation, settings.remembered_max, self.metrics)
 
         def park(key: str, message: Any, failure: Failure) -> None:
             self.intake.park_message(key, message, failure)

@@ -1,4 +1,4 @@
-"""Which ledger writes for a student."""
+"""Which ledger writes next."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +11,15 @@ def ledgers(*depths: int) -> list[Any]:
 
 
 def test_one_ledger_writes_for_all_while_it_keeps_up() -> None:
-    two = ledgers(TOGETHER - 1, 0)
-    assert choose(two, 1) is choose(two, 0) is two[0]
+    three = ledgers(TOGETHER - 1, 0, 0)
+    assert choose(three) is three[0]
 
 
 def test_the_others_help_when_more_waits_than_one_transaction_is_better_for() -> None:
-    two = ledgers(TOGETHER, 1_000)
-    assert choose(two, 1) is two[1]
-    assert choose(two, 0) is two[0]
+    three = ledgers(TOGETHER, TOGETHER - 1, TOGETHER - 2)
+    assert choose(three) is three[2]
+
+
+def test_all_that_are_behind_share_evenly() -> None:
+    three = ledgers(TOGETHER, TOGETHER, TOGETHER + 1)
+    assert choose(three) is three[0]
