@@ -53,8 +53,14 @@ def memory_of(students: int) -> dict[str, float]:
     system, count = System("crowd"), Count(students)
     ledger: Any = system.start_child(None, ChildSpec("ledger", Agreeable))
 
+    def the_only() -> Any:
+        return ledger
+
+    def generation() -> int:
+        return 1
+
     def student(_: str) -> Student:
-        return Student(ledger, ledger, lambda: 1, 256, count)
+        return Student(the_only, ledger, generation, 256, count)
 
     router = Router(student, idle_s=1e6, active_max=10**9)
     system.start_child(None, router.spec())

@@ -210,9 +210,9 @@ class Tree:
 
     def _router(self, ledgers: Sequence[ActorRef[Any]]) -> Router:
         settings = self._settings.student
+        ledger = partial(choose, ledgers)  # one for all of them
 
         def student(_key: str) -> Student:
-            ledger = partial(choose, ledgers)
             return Student(ledger, self.allocator, self._generation, settings.remembered_max, self.metrics)
 
         def park(key: str, message: Any, failure: Failure) -> None:
