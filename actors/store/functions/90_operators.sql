@@ -91,14 +91,18 @@ begin
 end $$;
 
 -- Our own consumers of business events: the record says how far the log is, the log says what happened. Idempotent by seq.
--- Each takes {told: [{student_id, seq}], names: {purchase_id: event_id}}; names are for those that log something.
+-- Each takes {told: [{student_id, seq}], names: {purchase_id: event_id}}; names are for those that log something. A node of the
+-- release before, which may run on for a while after a migration, sends the first member alone.
 
 create type kc.seen as (student_id uuid, seq bigint);
+
+create function kc.told(batch jsonb) returns jsonb language sql immutable return
+    case jsonb_typeof(batch) when 'array' then batch else batch -> 'told' end;
 
 create function kc.echo(batch jsonb) returns void language sql volatile as $$
     insert into consumer_lane as old (consumer, student_id, last_seq)
         -- never beyond the log: a record from before a restore tells of events that are no more
-        select 'echo', s.student_id, least(max(s.seq), l.seq) from jsonb_populate_recordset(null::kc.seen, batch -> 'told') s join lane l using (student_id)
+        select 'echo', s.student_id, least(max(s.seq), l.seq) from jsonb_populate_recordset(null::kc.seen, kc.told(batch)) s join lane l using (student_id)
             group by s.student_id, l.seq order by s.student_id
     on conflict (consumer, student_id) do update set last_seq = excluded.last_seq where old.last_seq < excluded.last_seq
 $$;
@@ -107,7 +111,7 @@ $$;
 create function kc.pass_on(batch jsonb) returns text language sql volatile as $$
     with news as (
         select s.student_id, coalesce(max(c.last_seq), 0) as known, least(max(s.seq), l.seq) as reached
-        from jsonb_populate_recordset(null::kc.seen, batch -> 'told') s join lane l using (student_id)
+        from jsonb_populate_recordset(null::kc.seen, kc.told(batch)) s join lane l using (student_id)
         left join consumer_lane c on c.consumer = 'cache' and c.student_id = s.student_id
         group by s.student_id, l.seq having least(max(s.seq), l.seq) > coalesce(max(c.last_seq), 0)
     ), kept as (
@@ -138,7 +142,7 @@ begin
     select array_agg(s.student_id) filter (where t.some is null), array_agg(least(s.seq, l.seq)) filter (where t.some is null),
             array_agg(s.student_id) filter (where t.some)
         into others, upto, concerned
-        from (select student_id, max(seq) as seq from jsonb_populate_recordset(null::kc.seen, batch -> 'told') group by student_id) s
+        from (select student_id, max(seq) as seq from jsonb_populate_recordset(null::kc.seen, kc.told(batch)) group by student_id) s
         join lane l on l.student_id = s.student_id
         left join consumer_lane c on c.consumer = 'sessions' and c.student_id = s.student_id
         left join lateral (select true as some from event e where e.student_id = s.student_id and e.seq > coalesce(c.last_seq, 0) and e.seq <= s.seq
