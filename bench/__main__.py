@@ -2,7 +2,7 @@
 
 Every ratio is against a baseline that ran in the same minutes on the same machine; single figures say little on a
 machine that is shared. ``sweeps``, ``storm`` and ``stages`` take long or answer another question: they run only when
-they are named. See ``bench/README.md``.
+they are named. What a group alone understands (`storm --runs 1`) is said with it. See ``bench/README.md``.
 """
 
 from __future__ import annotations
@@ -65,16 +65,18 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="fewer and shorter runs, where a group knows how"
     )
-    options = parser.parse_args()
+    options, own = parser.parse_known_args()
     wanted = [*options.groups, *options.group] or [group for group in GROUPS if group in groups]
     if unknown := sorted(set(wanted) - set(groups)):
         parser.error(f"there is no group {', '.join(unknown)}; there are {', '.join(groups)}")
+    if own and len(wanted) != 1:
+        parser.error(f"{' '.join(own)} can be said to one group only")
     made, rows = machine(), []
     for group in wanted:
         print(f"measuring {group} …", file=sys.stderr, flush=True)
         module = importlib.import_module(groups[group])
         quick = ["--quick"] if options.quick and getattr(module, "KNOWS_QUICK", False) else []
-        measured = module.main(quick)
+        measured = module.main([*quick, *own])
         rows += measured
         keep(group, made, measured)
         for old in RESULTS.glob(f"{group}-*.svg"):
