@@ -243,10 +243,14 @@ class Lifecycle(Lane):
         def reached() -> None:
             # A pill that a deadline overtook stays in the mailbox of a halted cell and must not act on the
             # next behaviour.
-            if trouble.drain is not pill:
-                return
-            trouble.held = self.is_busy()
-            if not trouble.held:
+            overtaken = trouble.drain is not pill
+            if not overtaken:
+                trouble.held = self.is_busy()
+                if trouble.held:
+                    return
+            # pill and closure hold each other, and so the cell, which would have to wait for the collector
+            pill.action = _spent
+            if not overtaken:
                 trouble.drain = None
                 action()
 
@@ -380,3 +384,7 @@ class Lifecycle(Lane):
             below.abandon()
         self.usurp()
         self.shut("abandoned")
+
+
+def _spent() -> None:
+    """What a pill does that has been taken."""
