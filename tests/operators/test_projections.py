@@ -116,6 +116,27 @@ def test_sessions_are_planned_once_for_each_allocated_purchase(world):
     assert (plans(world), world.types(world.plain)) == (planned, before)
 
 
+LANES = """
+with others as (insert into lane (student_id, seq) select gen_random_uuid(), 1 from generate_series(1, 2000) returning student_id)
+insert into consumer_lane (consumer, student_id, last_seq) select 'sessions', student_id, 0 from others
+"""
+READ = "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'consumer_lane_pkey'"
+
+
+def test_a_student_is_looked_up_by_itself_even_where_nothing_is_known_of_the_tables(world):
+    def read():
+        world.hand.connection.rows("projection_sessions", ('{"told": []}',))
+        world.database.execute("select pg_stat_force_next_flush()")
+        return world.database.execute(READ).fetchone()[0]
+
+    world.database.execute(LANES)
+    students = [row[0] for row in world.database.execute("select student_id from lane limit 16")]
+    before = read()
+    apply(world, "projection_sessions", *((student, 1) for student in students))
+    # two looks and an insert for each; all 2,000 were read where a plan took them for one
+    wait_until(lambda: before < read() < before + 100, what="a few entries were read")
+
+
 PLACE = "select last_seq from consumer_lane where consumer = 'sessions' and student_id = %s"
 
 
