@@ -20,8 +20,8 @@ from typing import Any
 from supervision.vitals import Histogram
 
 YOUNG = 5_000
-"""Containers made, less those freed, before the collector walks over them: 2 to 4 ms on a busy node, while 20,000 took 10
-to 20. With Python's own 700 a pass would begin, and put out of sight what is on its way, several times as often."""
+"""Containers made, less those freed, before the collector walks over them: 2 to 4 ms on a busy node, while 20,000 took
+10 to 20. With Python's own 700 a pass would begin, and put out of sight what is on its way, several times as often."""
 
 
 class Collector:

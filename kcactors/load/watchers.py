@@ -10,12 +10,11 @@ from collections.abc import Sequence as Several
 from typing import Any, Final
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
-from websockets.typing import Subprotocol
 
 from kcactors.exits import ServiceAway
 from kcactors.load.sequence import Sequence
+from kcactors.load.websocket import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -54,41 +53,36 @@ class Watcher:
     async def run(self) -> None:
         """Watches until it is cancelled."""
         while True:
+            names = ["kc.v1", f"kc.bearer.{self._token(self.student_id)}"]
             try:
-                async with connect(
-                    self._url,
-                    subprotocols=[
-                        Subprotocol("kc.v1"),
-                        Subprotocol(f"kc.bearer.{self._token(self.student_id)}"),
-                    ],
-                    compression=None,
-                    ping_interval=None,
-                    # Frames that nobody reads any more would hold up the close behind them for ten seconds.
-                    max_queue=None,
-                    open_timeout=_CONNECT_TIMEOUT_S,
-                ) as socket:
-                    await self._watch(socket)
+                connection = await Connection.open(self._url, names, self._read, _CONNECT_TIMEOUT_S)
+                try:
+                    connection.send(msgspec.json.encode(self._hello()))
+                    await connection.ended
+                finally:
+                    connection.close()
             except (OSError, TimeoutError, WebSocketException) as error:
                 logger.debug("session of %s ended: %s", self.student_id, error)
             await asyncio.sleep(_RECONNECT_PAUSE_S)
 
-    async def _watch(self, socket: ClientConnection) -> None:
+    def _hello(self) -> dict[str, Any]:
         hello: dict[str, Any] = {"type": "connect", "client": {"name": "kcactors-load", "version": "1"}}
         if self._epoch:
             hello["since"] = {"epoch": self._epoch, "seq": self.sequence.last}
-        await socket.send(msgspec.json.encode(hello).decode())
-        async for text in socket:
-            frame = _decode(text)
-            match frame.type:
-                case "business-event":
-                    self._take(frame)
-                case "connected":
-                    self._open(frame)
-                case "ping":
-                    await socket.send(f'{{"type":"pong","seq":{self.sequence.last}}}')
-                case "reset":
-                    self.resets += 1
-                    self.sequence.last, self._epoch = frame.head, frame.epoch
+        return hello
+
+    def _read(self, connection: Connection, text: bytes) -> None:
+        frame = _decode(text)
+        match frame.type:
+            case "business-event":
+                self._take(frame)
+            case "connected":
+                self._open(frame)
+            case "ping":
+                connection.send(b'{"type":"pong","seq":%d}' % self.sequence.last)
+            case "reset":
+                self.resets += 1
+                self.sequence.last, self._epoch = frame.head, frame.epoch
 
     def _open(self, frame: _Frame) -> None:
         self.connects += 1

@@ -117,7 +117,9 @@ def test_sessions_are_planned_once_for_each_allocated_purchase(world):
 
 
 LANES = """
-with others as (insert into lane (student_id, seq) select gen_random_uuid(), 1 from generate_series(1, 2000) returning student_id)
+with others as (
+    insert into lane (student_id, seq) select gen_random_uuid(), 1 from generate_series(1, 2000) returning student_id
+)
 insert into consumer_lane (consumer, student_id, last_seq) select 'sessions', student_id, 0 from others
 """
 READ = "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'consumer_lane_pkey'"
