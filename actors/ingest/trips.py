@@ -54,10 +54,9 @@ class Trips:
             if not partial:
                 fetcher.send_fetches()
             return records, False
-        if not self._net.run(self._send_and_wait, timeout_ms):
-            return records, True
+        waited = self._net.run(self._send_and_wait, timeout_ms)
         records, _partial = fetcher.fetched_records(max_records, update_offsets=update_offsets)
-        return records, False
+        return records, not (waited or records)
 
     async def _send_and_wait(self, timeout_ms: float | None) -> bool:
         """On the IO thread: until an answer is there or the time is up; whether there was any to wait for."""
@@ -66,6 +65,10 @@ class Trips:
             # here, since the thread that polls is on its way to wait anyhow
             await self._net.sleep(self.rest_s)
         await fetcher._send_fetches_async()  # noqa: SLF001  (what `send_fetches` makes a trip for)
+        if fetcher._completed_fetches:  # noqa: SLF001
+            # The answer to an earlier fetch came while we rested: there may be no partition left to fetch, and whoever
+            # says that there is nothing to wait for is put to sleep for a tenth of a second beside its records.
+            return True
         expected = list(fetcher._fetch_futures)  # noqa: SLF001
         reset = fetcher._reset_task  # noqa: SLF001
         if reset is not None and not reset.is_done:

@@ -109,3 +109,24 @@ def test_a_poll_rests_on_the_io_thread_before_it_asks_and_says_what_came(kafka_b
                 producer.send(topic, key=b"k", value=value)
             producer.flush(timeout=20)
         wait_until(lambda: [read()] and sum(gathering.heard) == 2, 10, what="the records")
+
+
+def test_what_came_while_a_poll_rested_is_handed_out_by_it(kafka_broker: EmbeddedKafka) -> None:
+    with member_of(kafka_broker, gathering=Resting()) as (consumer, read, broker, topic):
+        client: Any = consumer._client
+        fetcher, sleep = client._fetcher, client._net.sleep
+
+        async def until_all_came(seconds: float) -> None:
+            """Plays a fetch that was on its way when the rest began."""
+            for _ in range(1_000):
+                await fetcher._send_fetches_async()
+                if len(fetcher._completed_fetches) == 3:
+                    return
+                await sleep(0.005)
+
+        with contextlib.closing(KafkaProducer(**broker.client_config())) as producer:
+            for partition in range(3):
+                producer.send(topic, key=b"k", value=b"v", partition=partition)
+            producer.flush(timeout=20)
+        client._net.sleep = until_all_came
+        assert read() == [b"v"] * 3
