@@ -90,7 +90,8 @@ class PaymentConsumer:
         now_s = self._now()
         self._client.hold_back(self._patience.wait_ms(now_s))
         if self._gathering is not None:
-            self._client.rest(self._gathering.rest_s(now_s))
+            unread = sum(window.unread for window in before.values() if not window.paused)
+            self._client.rest(self._gathering.rest_s(now_s, unread))
         with self._client_call():
             try:
                 polled = self._client.poll(timeout_ms=int(timeout_s * 1000))

@@ -35,11 +35,16 @@ class Gathering:
         if passed_s > 0:
             self._per_s += (records / passed_s - self._per_s) * share
 
-    def rest_s(self, now_s: float) -> float:
-        """For the poll that begins now: how long it should rest before it asks the broker."""
+    def rest_s(self, now_s: float, unread: int = 0) -> float:
+        """For the poll that begins now: how long it should rest before it asks the broker.
+
+        Args:
+            unread: records that the broker is known to have already. A fetch need not bring them all: a broker may
+                give one batch of each partition, and whoever rested between two fetches would fall ever further behind.
+        """
         # the last rest was not taken where there were records left of an earlier fetch
         since_s, self._asked_s = max(0.0, now_s - self._asked_s), now_s
-        if self._per_s < FROM_PER_S:
+        if self._per_s < FROM_PER_S or unread >= TOGETHER:
             return 0.0
         rest_s = max(0.0, min(MOST_S, TOGETHER / self._per_s) - since_s)
         self._asked_s += rest_s

@@ -84,7 +84,7 @@ class Resting(Gathering):
         super().__init__()
         self.heard: list[int] = []
 
-    def rest_s(self, now_s: float) -> float:
+    def rest_s(self, now_s: float, unread: int = 0) -> float:
         return 0.012
 
     def came(self, records: int, now_s: float) -> None:

@@ -42,6 +42,13 @@ def test_a_poll_that_is_late_anyhow_does_not_rest():
     assert set(rests[1:]) == {0.0}
 
 
+def test_nobody_rests_while_the_broker_has_enough_already():
+    gathering = Gathering()
+    _, now_s = polled(gathering, 2_000, 5.0)
+    assert gathering.rest_s(now_s + 0.001, TOGETHER) == 0.0
+    assert gathering.rest_s(now_s + 0.002, TOGETHER - 1) > 0.0
+
+
 def test_when_the_rush_is_over_nobody_waits_any_more():
     gathering = Gathering()
     _, now_s = polled(gathering, 3_000, 5.0)
