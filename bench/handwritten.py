@@ -117,7 +117,9 @@ def records(group: str) -> Iterator[Any]:
     consumer = KafkaConsumer(
         "payment-events",
         bootstrap_servers=os.environ["BENCH_KAFKA_BOOTSTRAP"],
-        api_version=(2, 1),
+        api_version=tuple(map(int, version.split(".")))
+        if (version := os.environ["BENCH_KAFKA_API_VERSION"])
+        else None,
         group_id=group,
         auto_offset_reset="earliest" if group != "reader" else "latest",
         enable_auto_commit=False,

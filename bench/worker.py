@@ -179,6 +179,7 @@ def rival_on(services: Servers, kind: str) -> Iterator[Rival]:
         "BENCH_DATABASE_URL": services.database_url,
         "BENCH_REDIS_URL": services.redis_url,
         "BENCH_KAFKA_BOOTSTRAP": services.kafka_bootstrap,
+        "BENCH_KAFKA_API_VERSION": services.kafka_api_version or "",
         "BENCH_FETCH_WAIT_MS": str(FETCH_WAIT_MS),
         "BENCH_PORT": str(port),
     }

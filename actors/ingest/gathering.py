@@ -39,6 +39,7 @@ class Gathering:
         """For the poll that begins now: how long it should rest before it asks the broker.
 
         Args:
+            now_s: monotonic.
             unread: records that the broker is known to have already. A fetch need not bring them all: a broker may
                 give one batch of each partition, and whoever rested between two fetches would fall ever further behind.
         """

@@ -19,6 +19,7 @@ from kcactors.exits import ServiceAway
 EMBEDDED_BYTES_MAX: Final = 4_000_000
 """The embedded broker silently drops the oldest records of a partition beyond 5 MB: stay well below."""
 
+LINGER_MS: Final = 2
 RECORD_OVERHEAD_BYTES: Final = 160
 _SMALLEST_RECORD_BYTES: Final = 500
 _TIMEOUT_S: Final = 10.0
@@ -48,12 +49,15 @@ class PaymentTopic:
     Args:
         group: the service's consumer group.
         embedded: the broker is the embedded one, which must not be fed far ahead of the committed offsets.
+        linger_ms: how long records of a partition are gathered before they are sent.
 
     Raises:
         ServiceAway: no broker answers, or the topic does not exist.
     """
 
-    def __init__(self, broker: Broker, topic: str, group: str, *, embedded: bool) -> None:
+    def __init__(
+        self, broker: Broker, topic: str, group: str, *, embedded: bool, linger_ms: int = LINGER_MS
+    ) -> None:
         self._topic = topic
         self._embedded = embedded
         config = client_config(broker)
@@ -61,7 +65,7 @@ class PaymentTopic:
         self._producer = Producer(
             {
                 **config,
-                "linger.ms": 2,
+                "linger.ms": linger_ms,
                 "partitioner": "murmur2_random",
                 "queue.buffering.max.messages": 1_000_000,
             }

@@ -14,8 +14,8 @@ from bench.__main__ import GROUPS, NAMED, machine, present
 from bench.clocks import process_s, thread_s
 from bench.crowd import memory_of
 from bench.figures import figure, plots, table
-from bench.latency import Found
 from bench.latency import plots as latency_plots
+from bench.paced import Found
 from bench.shop import Shop
 from bench.stages import NODE_ID, _place, divided
 from bench.sweeps import bodies, in_child, law, rows_of, student, sweeps
