@@ -114,7 +114,7 @@ def test_a_poll_rests_on_the_io_thread_before_it_asks_and_says_what_came(kafka_b
 def test_what_came_while_a_poll_rested_is_handed_out_by_it(kafka_broker: EmbeddedKafka) -> None:
     with member_of(kafka_broker, gathering=Resting()) as (consumer, read, broker, topic):
         client: Any = consumer._client
-        fetcher, sleep = client._fetcher, client._net.sleep
+        fetcher, pause = client._fetcher, client._net.sleep
 
         async def until_all_came(seconds: float) -> None:
             """Plays a fetch that was on its way when the rest began."""
@@ -122,7 +122,7 @@ def test_what_came_while_a_poll_rested_is_handed_out_by_it(kafka_broker: Embedde
                 await fetcher._send_fetches_async()
                 if len(fetcher._completed_fetches) == 3:
                     return
-                await sleep(0.005)
+                await pause(0.005)
 
         with contextlib.closing(KafkaProducer(**broker.client_config())) as producer:
             for partition in range(3):
