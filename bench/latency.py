@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 
+from bench.disk import synced
 from bench.figures import Row, figure
 from bench.inside import buckets, share_within
 from bench.paced import ARRIVE_S, GROUP, STUDENTS, Course, Found, keep, payment_topic, tell
@@ -43,6 +44,8 @@ STUDENTS_OF_HALF = 2_000
 FULL = 6_000
 """Payments of a run at full speed."""
 HALF = "half of its maximum"
+DISK = "the disk alone, 8 KiB written and synced, before"
+DISK_S = 3.0
 INSIDE_S = 0.05
 INSIDE = f"written within {INSIDE_S * 1000:.0f} ms of coming to the node"
 ALONE = "record to a reader that does nothing"
@@ -183,6 +186,7 @@ def rows(found: Found) -> list[Row]:
     made: list[Row] = []
     for way in WAYS:
         for share in ("p50", "p99"):
+            made.append(found.row(f"{DISK} {way.name}, {share}"))
             by_hand = None
             if way.has_rival:
                 by_hand = found.row(f"{way.name} by hand to commit, {share}")
@@ -254,10 +258,12 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
         if way.has_rival:
             with ground_of(way, shop) as services:
                 theirs(services, shop, way, runs, seconds, found)
+        found.keep(f"{DISK} {way.name}", synced(DISK_S))
         with ground_of(way, shop) as services:
             ours(services, shop, way, runs, seconds, found)
             if way.via is Via.KAFKA:
                 alone(services, shop, Pace(way.name, RATE_PER_S), runs, seconds, found)
+        found.keep(f"{DISK} {way.name}", synced(DISK_S))
         with ground_of(way, shop) as services:
             most = half(services, shop, way, runs, seconds, found)
             if way.via is Via.KAFKA:
