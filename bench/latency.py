@@ -18,8 +18,8 @@ import argparse
 import statistics
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -80,10 +80,16 @@ WAYS = (
 )
 
 
-@contextmanager
-def ground_of(way: Way, shop: Shop) -> Iterator[Servers]:
-    with (ground_with_apache_kafka if way.apache else ground)(shop) as servers:
-        yield servers
+class Pace(NamedTuple):
+    """Under which name a pace is kept, and what it is."""
+
+    name: str
+    rate_per_s: float
+    linger_ms: int = LINGER_MS
+
+
+def ground_of(way: Way, shop: Shop) -> AbstractContextManager[Servers]:
+    return ground_with_apache_kafka(shop) if way.apache else ground(shop)
 
 
 def ours(services: Servers, shop: Shop, way: Way, runs: int, seconds: float, found: Found) -> None:
@@ -148,14 +154,6 @@ def theirs(services: Servers, shop: Shop, way: Way, runs: int, seconds: float, f
             tell(f"{way.name} by hand, run {run + 1}", speed)
 
 
-class Pace(NamedTuple):
-    """Under which name a pace is kept, and what it is."""
-
-    name: str
-    rate_per_s: float
-    linger_ms: int = LINGER_MS
-
-
 def alone(services: Servers, shop: Shop, pace: Pace, runs: int, seconds: float, found: Found) -> None:
     """Record to reader, with nobody working."""
     with rival_on(services, "reader") as rival:
@@ -167,7 +165,9 @@ def alone(services: Servers, shop: Shop, pace: Pace, runs: int, seconds: float, 
             topic = payment_topic(services, "reader", pace.linger_ms)
             uvloop.run(_feed(topic, plan, pace.rate_per_s))
             deadline_s = time.perf_counter() + ARRIVE_S
-            while len(rival.said) - before < len(plan) and time.perf_counter() < deadline_s:
+            while (came := len(rival.said) - before) < len(plan):
+                if time.perf_counter() > deadline_s:
+                    raise RuntimeError(f"{pace.name}: {came} of {len(plan)} records came to the reader")
                 time.sleep(0.05)
             if run:  # the first one warms up
                 found.keep(f"{pace.name}: {ALONE}", [float(text) / 1000 for text in rival.said[before:]])

@@ -36,6 +36,7 @@ class Connection(asyncio.Protocol):
             parse_uri(url), subprotocols=[Subprotocol(each) for each in subprotocols]
         )
         self._transport: asyncio.Transport | None = None
+        self._text: bytes | None = None
         self.opened: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
 
@@ -100,8 +101,7 @@ class Connection(asyncio.Protocol):
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
-                if event.opcode is Opcode.TEXT:
-                    self._take(self, bytes(event.data))
+                self._hear(event)
             elif isinstance(event, Response):
                 self._shake()
         self._flush()
@@ -117,6 +117,18 @@ class Connection(asyncio.Protocol):
             self.opened.set_exception(exc or ConnectionResetError("the connection was lost in the handshake"))
         if not self.ended.done():
             self.ended.set_result(None)
+
+    def _hear(self, frame: Frame) -> None:
+        """A text is whole with its last frame; other frames may come between."""
+        if frame.opcode is Opcode.TEXT:
+            self._text = bytes(frame.data)
+        elif frame.opcode is Opcode.CONT and self._text is not None:
+            self._text += frame.data
+        else:
+            return
+        if frame.fin:
+            text, self._text = self._text, None
+            self._take(self, text)
 
     def _shake(self) -> None:
         refused = self._protocol.handshake_exc

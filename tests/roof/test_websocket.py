@@ -52,6 +52,29 @@ def test_texts_come_in_order_and_whole(size):
     assert talk(echo, converse) == [letter * size for letter in (b"a", b"b", b"c")]
 
 
+def test_a_text_in_several_frames_is_one():
+    async def in_parts(socket):
+        await socket.send(["one ", "whole ", "text"])
+        await socket.send("another")
+        await socket.wait_closed()
+
+    async def converse(url):
+        heard, all_came = [], asyncio.Event()
+
+        def take(_connection, text):
+            heard.append(text)
+            if text == b"another":
+                all_came.set()
+
+        connection = await opened(url, take)
+        async with asyncio.timeout(5):
+            await all_came.wait()
+        connection.close()
+        return heard
+
+    assert talk(in_parts, converse) == [b"one whole text", b"another"]
+
+
 def test_who_leaves_says_so():
     codes = []
 

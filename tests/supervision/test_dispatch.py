@@ -20,15 +20,12 @@ from supervision import (
     ActorDeadError,
     ActorStartFailed,
     ChildSpec,
-    Collector,
     Future,
     MailboxFull,
     Router,
     as_asyncio,
     supervisor,
 )
-from supervision.cellstate import Pill
-from supervision.collector import YOUNG
 from supervision.mailbox import Mailbox
 from tests.supervision.looking import at
 from tests.support.waiting import wait_until
@@ -394,45 +391,3 @@ def test_books_count_every_message_and_turn(system):
     book = system.vitals.by_class()[Recorder]
     assert 1 <= book.turns <= 101
     assert book.turn.count == book.wait.count == book.turns
-
-
-def test_tending_keeps_the_collector_away_from_what_lives():
-    collector = Collector(thaw_every=2)
-    try:
-        keep = [[number] for number in range(1000)]
-        collector.tend()
-        assert gc.get_freeze_count() > 1000
-        before = collector.pauses.count
-        collector.tend()
-        assert collector.pauses.count > before
-        assert keep
-    finally:
-        collector.close()
-    assert gc.get_freeze_count() == 0
-
-
-def test_no_pass_walks_over_what_an_earlier_one_has_seen():
-    collector = Collector()
-    try:
-        collector.tend()
-        before = collector.pauses.count
-        keep = [[number] for number in range(10 * YOUNG)]
-        assert collector.pauses.count >= before + 9
-        # neither generation holds what has come since, so a pass of any of them is as short as one of the youngest
-        assert len(gc.get_objects()) < 2 * YOUNG
-        assert keep
-    finally:
-        collector.close()
-
-
-def test_a_stop_leaves_nothing_for_the_collector(system):
-    gc.collect()
-    gc.disable()
-    try:
-        ref = system.start_child(None, ChildSpec("a", lambda: Recorder([])))
-        for _ in range(100):
-            ref.tell("hello")
-        system.stop_child(ref)
-        wait_until(lambda: not any(type(thing) is Pill for thing in gc.get_objects()), PATIENCE_S)
-    finally:
-        gc.enable()

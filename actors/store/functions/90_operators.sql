@@ -93,6 +93,8 @@ end $$;
 -- Our own consumers of business events: the record says how far the log is, the log says what happened. Idempotent by seq.
 -- Each takes {told: [{student_id, seq}], names: {purchase_id: event_id}}; names are for those that log something. A node of the
 -- release before, which may run on for a while after a migration, sends the first member alone.
+-- A consumer's place with a student is looked up in a subquery with a limit: joined, it was taken for the one row of a table that no
+-- statistics tell of yet, and all places of the consumer were read for each batch, at three times the cost of a plan.
 
 create type kc.seen as (student_id uuid, seq bigint);
 
@@ -123,9 +125,6 @@ create function kc.pass_on(batch jsonb) returns text language sql volatile as $$
     select json_build_object('epoch', (select epoch from service), 'students',
         (select coalesce(json_agg(json_build_array(student_id, known, reached) order by student_id), '[]') from news join kept using (student_id)))::text
 $$;
-
--- A consumer's place with a student is looked up in a subquery with a limit: joined, it was taken for the one row of a table that no
--- statistics tell of yet, and all places of the consumer were read for each batch, at three times the cost of a plan.
 
 -- The plan of sessions of a purchase whose access was granted, once, and its event in the student's lane; taken back with the access.
 -- Two looks and one statement that writes everything, as for an allocation.
