@@ -23,6 +23,7 @@ from kafka.structs import OffsetAndMetadata
 from actors.broker import Broker
 from actors.ingest.fetched import FetchedRecords
 from actors.ingest.membership import Membership
+from actors.ingest.reading import read_amply
 from actors.ingest.trips import Trips
 
 BOOTSTRAP_MS = 5_000
@@ -59,6 +60,7 @@ class GroupClient(KafkaConsumer):  # type: ignore[misc]  # the client has no typ
             raise
         self._fetcher.PartitionRecords = FetchedRecords
         self._trips = Trips(self)
+        read_amply(self._manager)
 
     def learn_partitions(self) -> None:
         """Wait until the brokers have said how many partitions the topics have, within bounds."""

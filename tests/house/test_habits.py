@@ -16,6 +16,7 @@ DRIVERS = {
         "actors.ingest.client",
         "actors.ingest.consumer",
         "actors.ingest.fetched",
+        "actors.ingest.reading",
         "actors.ingest.rebalance",
         "actors.ingest.trips",
         "actors.publisher.kafka",
