@@ -14,10 +14,10 @@ from prometheus_client import CollectorRegistry
 
 from actors.allocation.actor import Allocator
 from actors.doorbell import DoorbellPublisher
+from actors.gathering import Gathering
 from actors.ingest.actor import Ingest, IngestLimits
 from actors.ingest.breaker import BreakerLimits
 from actors.ingest.consumer import PaymentConsumer
-from actors.ingest.gathering import Gathering
 from actors.ingest.membership import Membership
 from actors.ingest.offsets import WindowLimits, Windows
 from actors.ingest.partition import naming

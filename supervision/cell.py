@@ -199,6 +199,17 @@ class Cell(Lifecycle):
         self.reopen()
         self.note("resumed")
 
+    def rest(self, seconds: float) -> None:
+        """Handle no user message for so long, from the end of this turn on; control messages go on."""
+        self.rests = True
+        self.set_open(False)
+
+        def go_on() -> None:
+            self.rests = False
+            self.reopen()
+
+        self.runtime.timers.call_after(seconds, lambda: self.post(go_on))
+
     def inspect(self, look: Callable[[Any], Any], reply: Future[Any]) -> None:
         """Answer `reply` with `look(behaviour)`, between two messages."""
         try:

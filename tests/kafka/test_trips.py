@@ -9,8 +9,8 @@ from typing import Any
 from kafka import KafkaProducer
 
 from actors.broker import Broker
+from actors.gathering import Gathering
 from actors.ingest.consumer import PaymentConsumer
-from actors.ingest.gathering import Gathering
 from actors.ingest.membership import Membership
 from actors.ingest.offsets import Windows
 from actors.ingest.watch import ClientCalls

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.ingest.gathering import FROM_PER_S, MOST_S, TOGETHER, Gathering
+from actors.gathering import FROM_PER_S, MOST_S, TOGETHER, Gathering
 
 
 def polled(gathering, per_s, seconds, *, work_s=0.002, from_s=0.0):
