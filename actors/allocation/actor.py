@@ -4,7 +4,7 @@ Its work is durable before it hears of it: a ``requested`` row is written with t
 those that were not heard of. One allocator a node keeps the trainers' rows from being fought over inside it.
 
 What ledgers commit comes in small groups, and a transaction costs as much as ten allocations in it. So where they come
-densely it rests between two. Webhooks over 32 connections, seven pairs: a transaction holds 21 in place of 10, a payment
+densely it rests between two. Webhooks over 32 connections, seven pairs: a transaction holds 21, not 10, a payment
 takes 6 % less of the node's CPU and 9 % less of PostgreSQL's, and 1,485 a second come through in place of 1,309.
 """
 
