@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench import yardstick
 from bench.figures import Row, plots, table
 
 GROUPS = ("runtime", "ledger", "end_to_end", "latency", "gateway", "dashboard", "scale")
@@ -76,7 +77,9 @@ def main() -> None:
         print(f"measuring {group} …", file=sys.stderr, flush=True)
         module = importlib.import_module(groups[group])
         quick = ["--quick"] if options.quick and getattr(module, "KNOWS_QUICK", False) else []
-        measured = module.main([*quick, *own])
+        beside: list[Row] = []
+        with yardstick.beside(group, beside):
+            measured = module.main([*quick, *own]) + beside
         rows += measured
         keep(group, made, measured)
         for old in RESULTS.glob(f"{group}-*.svg"):

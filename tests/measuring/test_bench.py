@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import yardstick
 from bench.__main__ import GROUPS, NAMED, machine, present
 from bench.clocks import process_s, thread_s
 from bench.crowd import memory_of
-from bench.figures import figure, plots, table
+from bench.figures import Row, figure, plots, table
 from bench.latency import plots as latency_plots
 from bench.paced import Found
 from bench.shop import Shop
@@ -132,6 +133,15 @@ def test_stages_stand_below_what_they_are_part_of():
         "kafka, PostgreSQL: ledger",
         "kafka, PostgreSQL, wall clock of function: apply",
     ]
+
+
+def test_the_machine_is_measured_beside_a_group() -> None:
+    rows: list[Row] = []
+    with yardstick.beside("some", rows):
+        assert not rows
+    (row,) = rows
+    assert (row["group"], row["unit"]) == ("some", "us")
+    assert 0 < row["low"] <= row["value"] <= row["high"]
 
 
 def test_the_clocks_of_a_process_go_forward():
