@@ -79,7 +79,8 @@ def main() -> None:
         quick = ["--quick"] if options.quick and getattr(module, "KNOWS_QUICK", False) else []
         beside: list[Row] = []
         with yardstick.beside(group, beside):
-            measured = module.main([*quick, *own]) + beside
+            measured = module.main([*quick, *own])
+        measured += beside
         rows += measured
         keep(group, made, measured)
         for old in RESULTS.glob(f"{group}-*.svg"):
