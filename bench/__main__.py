@@ -77,10 +77,10 @@ def main() -> None:
         print(f"measuring {group} …", file=sys.stderr, flush=True)
         module = importlib.import_module(groups[group])
         quick = ["--quick"] if options.quick and getattr(module, "KNOWS_QUICK", False) else []
-        beside: list[Row] = []
-        with yardstick.beside(group, beside):
+        took_us: list[float] = []
+        with yardstick.beside(took_us):
             measured = module.main([*quick, *own])
-        measured += beside
+        measured.append(yardstick.row(group, took_us))
         rows += measured
         keep(group, made, measured)
         for old in RESULTS.glob(f"{group}-*.svg"):

@@ -15,6 +15,7 @@ import json
 import math
 import multiprocessing
 import random
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from uuid import UUID
 
 import psycopg
 
+from bench import yardstick
 from bench.crowd import memory_of
 from bench.end_to_end import feed
 from bench.figures import Row, figure
@@ -118,7 +120,9 @@ def measure(
                 _until_quiet(at)
             sent = bodies(shop, "p", payments, students, duplicates=duplicates, hot=hot, once=once)
             node_s, postgres_s, start_s = at.cpu_s(), at.postgres_s(), time.perf_counter()
-            done_s = _work(at, sent, payments)
+            machine_us: list[float] = []
+            with yardstick.beside(machine_us):
+                done_s = _work(at, sent, payments)
             node_s, postgres_s = at.cpu_s() - node_s, at.postgres_s() - postgres_s
             holes = (
                 "select count(*) from (select 1 from event group by student_id having count(*) <> max(seq)) x"
@@ -128,6 +132,7 @@ def measure(
     return {
         "node_us": node_s / payments * 1e6,
         "postgres_us": postgres_s / payments * 1e6,
+        "yardstick_us": statistics.mean(machine_us),
         "per_s": payments / (done_s - start_s),
         "deliveries_per_s": len(sent) / (done_s - start_s),
     }
@@ -240,11 +245,26 @@ def rows_of(sweep: Sweep, found: dict[float, list[Point]]) -> list[Row]:
         if sweep.scale is Scale.LOG and sweep.name != "memory" and len(found) > 1:
             _, slope = law([(row["x"], row["value"]) for row in made if row["unit"] == unit])
             made.append(figure(GROUP, f"{sweep.name}: more for ten times as many, {unit}", [slope], unit))
+    made += _by_yardstick(sweep, found)
     for x, runs in sorted(found.items()):
         if "per_s" in runs[0]:
             rates = [run["per_s"] for run in runs]
             name = f"{sweep.name} {x:,g}, payments/s"
             made.append(figure(GROUP, name, rates, "payments/s", sweep=sweep.name, x=x))
+    return made
+
+
+def _by_yardstick(sweep: Sweep, found: dict[float, list[Point]]) -> list[Row]:
+    """Node and PostgreSQL together as multiples of a fixed piece of work that ran beside them, see `bench.yardstick`.
+
+    Points are minutes apart, and a shared machine may take twice as long by then.
+    """
+    made: list[Row] = []
+    for x, runs in sorted(found.items()):
+        if all("yardstick_us" in run for run in runs):
+            costs = [(run["node_us"] + run["postgres_us"]) / run["yardstick_us"] for run in runs]
+            name = f"{sweep.name} {x:,g}, node and PostgreSQL by the machine's speed"
+            made.append(figure(GROUP, name, costs, "pieces", made[0] if made else None))
     return made
 
 

@@ -28,17 +28,21 @@ NAME: Final = "the machine meanwhile: CPU of a fixed piece of work"
 
 
 @contextmanager
-def beside(group: str, rows: list[Row]) -> Iterator[None]:
-    """Measure the machine beside what is done inside; its row goes to ``rows``: median, and the middle eight tenths."""
+def beside(took_us: list[float]) -> Iterator[None]:
+    """Measure the machine beside what is done inside; microseconds of each piece go to ``took_us`` when it is over."""
     words = [sys.executable, "-m", "bench.yardstick"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield
         finally:
             said, _ = process.communicate()
-    took_us = json.loads(said)
+    took_us += json.loads(said)
+
+
+def row(group: str, took_us: list[float]) -> Row:
+    """A line of a group's results: the median, and the middle eight tenths."""
     tenths = statistics.quantiles(took_us, n=10)
-    rows.append(figure(group, NAME, [tenths[0], statistics.median(took_us), tenths[-1]], "us"))
+    return figure(group, NAME, [tenths[0], statistics.median(took_us), tenths[-1]], "us")
 
 
 def work(table: dict[int, str]) -> int:

@@ -14,7 +14,7 @@ from bench import yardstick
 from bench.__main__ import GROUPS, NAMED, machine, present
 from bench.clocks import process_s, thread_s
 from bench.crowd import memory_of
-from bench.figures import Row, figure, plots, table
+from bench.figures import figure, plots, table
 from bench.latency import plots as latency_plots
 from bench.paced import Found
 from bench.shop import Shop
@@ -79,11 +79,13 @@ def test_deliveries_hold_the_shares_that_were_asked_for(duplicates, hot):
 def test_the_points_of_a_sweep_become_a_table_and_a_plot():
     sweep = next(each for each in sweeps(quick=True) if each.name == "students")
     found = {
-        x: [{"node_us": 200.0 + n, "postgres_us": 90.0, "per_s": 1e3}] for n, x in enumerate((1e3, 1e4, 1e5))
+        x: [{"node_us": 200.0 + n, "postgres_us": 90.0, "per_s": 1e3, "yardstick_us": 145.0 * (1 + n)}]
+        for n, x in enumerate((1e3, 1e4, 1e5))
     }
     made = rows_of(sweep, found)
     assert sum(row["unit"] == "us node" for row in made) == 4
     assert [row["ratio"] for row in made if row["unit"] == "us node"][1] == pytest.approx(201 / 200)
+    assert [row["value"] for row in made if row["unit"] == "pieces"][:2] == [2.0, pytest.approx(291 / 290)]
     drawn = sweep_plots(made)
     assert list(drawn) == ["sweeps-students.svg"]
     assert drawn["sweeps-students.svg"].count("<polyline") == 4
@@ -136,10 +138,10 @@ def test_stages_stand_below_what_they_are_part_of():
 
 
 def test_the_machine_is_measured_beside_a_group() -> None:
-    rows: list[Row] = []
-    with yardstick.beside("some", rows):
-        assert not rows
-    (row,) = rows
+    took_us: list[float] = []
+    with yardstick.beside(took_us):
+        assert not took_us
+    row = yardstick.row("some", took_us)
     assert (row["group"], row["unit"]) == ("some", "us")
     assert 0 < row["low"] <= row["value"] <= row["high"]
 
