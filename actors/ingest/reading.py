@@ -36,9 +36,11 @@ def receive(sock: Any, *, short_is_all: bool) -> tuple[bytes, Exception | None]:
     """What has come, and why nothing more will.
 
     Args:
-        sock: does not block.
+        sock: does not block; None where the connection was closed meanwhile.
         short_is_all: whether a read that brought less than asked for has emptied it, which saves the next one.
     """
+    if sock is None:
+        return b"", KafkaConnectionError("closed")
     came = []
     try:
         while data := sock.recv(AT_ONCE):
