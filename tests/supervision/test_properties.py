@@ -95,6 +95,7 @@ kinds = st.sampled_from(
         "dependency",
         "exit",
         "forward",
+        "rest",
         "restart",
         "suspend",
         "resume",
@@ -145,6 +146,8 @@ class Node(Actor):
         self.world.handled[sender, self.path].append(number)
         if kind == "exit":
             self.stop()
+        if kind == "rest":
+            self.context.rest(0.5)
         if kind == "forward" and target is not None:
             self.world.refs[target].cell.offer(("tell", self.path, number, None))
         return number
