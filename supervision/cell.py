@@ -200,7 +200,12 @@ class Cell(Lifecycle):
         self.note("resumed")
 
     def rest(self, seconds: float) -> None:
-        """Handle no user message for so long, from the end of this turn on; control messages go on."""
+        """Handle no user message for so long, from the end of this turn on; control messages go on.
+
+        Not while it drains: what takes it down waits behind its messages.
+        """
+        if self.trouble is not None and self.trouble.drain is not None:
+            return
         self.rests = True
         self.set_open(False)
 

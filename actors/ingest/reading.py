@@ -1,8 +1,9 @@
 """Fewer reads of a socket: what has come is taken at once, where kafka-python 3.0.12 takes 4 KiB at a time.
 
 Each read gives the interpreter away and waits for it again behind whichever thread is busy, up to a switch interval; a
-fetch of a hundred payments was ten reads and one more that found nothing. In pairs at 850 payments/s beside Apache
-Kafka, all on two cores: a p99 to the commit of 100, 79 and 142 ms in place of 161, 190 and 253.
+fetch of a hundred payments was ten reads and one more that found nothing. In five pairs at 850 payments/s beside Apache
+Kafka, all on two cores, four had a p99 to the commit of 79 to 188 ms in place of 161 to 339; in the fifth, in a minute
+when the host did nothing well, it was 608 and 473.
 """
 
 from __future__ import annotations
