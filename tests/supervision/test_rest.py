@@ -59,10 +59,11 @@ def test_a_stop_ends_the_rest_and_what_was_queued_is_handled_before_it() -> None
         ref.tell(0)
         simulation.settle()
         ref.tell(1)
+        began_s = simulation.clock.monotonic()
         simulation.system.stop_child(ref)
-        simulation.settle()
         assert log == [[0], [1]]
-        assert not ref.is_alive(), "and it does not rest once more"
+        assert not ref.is_alive()
+        assert simulation.clock.monotonic() - began_s < REST_S, "and it does not rest once more"
 
 
 def test_one_made_again_during_its_rest_goes_on_after_it() -> None:
