@@ -80,7 +80,8 @@ def quantile_s(before: Buckets, after: Buckets, share: float) -> float | None:
         if until >= share * whole:
             if bound == float("inf"):
                 return low
-            return low + (bound - low) * (share * whole - below) / max(until - below, 1e-9)
+            # low + (bound - low) can be the next float after bound: told as more than its own bucket holds.
+            return min(low + (bound - low) * (share * whole - below) / max(until - below, 1e-9), bound)
         low, below = bound, until
     return low
 
