@@ -1,31 +1,69 @@
-"""How long the disk takes to keep 8 KiB: whatever commits waits for it, and a shared one has stalls of its own."""
+"""How long the disk takes to keep 8 KiB: whatever commits waits for it, and a shared one has stalls of its own.
+
+python -m bench.disk       # until its input ends, then what it found in seconds, as JSON
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
+
+from bench.beside import beside as beside_it
+from bench.beside import probe
 
 PAGE: Final = bytes(8192)
 FILE_BYTES: Final = 16 << 20
 """As large as one of PostgreSQL's log files, and laid out beforehand as those are."""
 PAUSE_S: Final = 0.005
+PAUSE_BESIDE_S: Final = 0.02
+"""While others are measured: it finds every stall that is longer, and adds fifty writes a second to theirs."""
+
+
+def beside(took_s: list[float]) -> AbstractContextManager[None]:
+    """Measure the disk beside what is done inside; what each write took goes to ``took_s`` when it is over."""
+    return beside_it("bench.disk", took_s)
 
 
 def synced(seconds: float) -> list[float]:
     """Seconds that each write and ``fdatasync`` took, where throwaway servers keep their data."""
     took = []
+    with _writing() as write:
+        end_s = time.perf_counter() + seconds
+        while time.perf_counter() < end_s:
+            took.append(write())
+            time.sleep(PAUSE_S)
+    return took
+
+
+@contextmanager
+def _writing() -> Iterator[Callable[[], float]]:
+    """Writes and syncs 8 KiB each time that it is called, and says how long it took."""
     with tempfile.TemporaryFile() as file:
         file.write(bytes(FILE_BYTES))
         file.flush()
         os.fsync(file.fileno())
-        end_s = time.perf_counter() + seconds
         at = 0
-        while (began_s := time.perf_counter()) < end_s:
+
+        def write() -> float:
+            nonlocal at
+            began_s = time.perf_counter()
             os.pwrite(file.fileno(), PAGE, at % FILE_BYTES)
             os.fdatasync(file.fileno())
-            took.append(time.perf_counter() - began_s)
             at += len(PAGE)
-            time.sleep(PAUSE_S)
-    return took
+            return time.perf_counter() - began_s
+
+        yield write
+
+
+def main() -> None:
+    """Write and pause until the input ends."""
+    with _writing() as write:
+        probe(write, pause_s=PAUSE_BESIDE_S)
+
+
+if __name__ == "__main__":
+    main()

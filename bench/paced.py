@@ -47,6 +47,11 @@ class Found:
             self.runs[f"{name}, p99"].append(summed.p99)
             self.seconds[name] += seconds
 
+    def spoiled(self, name: str, calm: str) -> bool:
+        """Whether some of the runs of this name, but not all, are also kept under its name with ``calm``."""
+        ours, calms = (len(self.runs[f"{each} to commit, p50"]) for each in (name, name + calm))
+        return 0 < calms < ours
+
     def row(self, name: str, unit: str = "ms", baseline: Row | None = None) -> Row:
         """The figure; with the 99th percentile goes the whole curve of all runs."""
         whole = curve(self.seconds[name.removesuffix(", p99")]) if name.endswith(", p99") else None

@@ -8,16 +8,13 @@ clocks grow with it. Beside figures of other minutes, compare what they are mult
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Final
 
+from bench.beside import beside as beside_it
+from bench.beside import probe
 from bench.figures import Row, figure
 
 STEPS: Final = 2_000
@@ -27,16 +24,9 @@ FEWEST: Final = 20
 NAME: Final = "the machine meanwhile: CPU of a fixed piece of work"
 
 
-@contextmanager
-def beside(took_us: list[float]) -> Iterator[None]:
+def beside(took_us: list[float]) -> AbstractContextManager[None]:
     """Measure the machine beside what is done inside; microseconds of each piece go to ``took_us`` when it is over."""
-    words = [sys.executable, "-m", "bench.yardstick"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield
-        finally:
-            said, _ = process.communicate()
-    took_us += json.loads(said)
+    return beside_it("bench.yardstick", took_us)
 
 
 def row(group: str, took_us: list[float]) -> Row:
@@ -56,20 +46,14 @@ def work(table: dict[int, str]) -> int:
 
 def main() -> None:
     """Work and pause until the input ends."""
-    over = threading.Event()
-
-    def listen() -> None:
-        sys.stdin.read()
-        over.set()
-
-    threading.Thread(target=listen, daemon=True).start()
     table = {step: str(step) for step in range(STEPS)}
-    took_us: list[float] = []
-    while len(took_us) < FEWEST or not over.wait(PAUSE_S):
+
+    def piece() -> float:
         began_s = time.thread_time()
         work(table)
-        took_us.append(round((time.thread_time() - began_s) * 1e6, 1))
-    print(json.dumps(took_us))
+        return round((time.thread_time() - began_s) * 1e6, 1)
+
+    probe(piece, pause_s=PAUSE_S, fewest=FEWEST)
 
 
 if __name__ == "__main__":

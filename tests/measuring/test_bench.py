@@ -5,22 +5,27 @@ import math
 import os
 import xml.etree.ElementTree as ET
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import yardstick
+from bench import disk, yardstick
 from bench.__main__ import GROUPS, NAMED, machine, present
 from bench.clocks import process_s, thread_s
 from bench.crowd import memory_of
 from bench.figures import figure, plots, table
+from bench.latency import CALM, Repeats
 from bench.latency import plots as latency_plots
-from bench.paced import Found
+from bench.paced import Course, Found, Ran
 from bench.shop import Shop
 from bench.stages import NODE_ID, _place, divided
 from bench.sweeps import bodies, in_child, law, rows_of, student, sweeps
 from bench.sweeps import plots as sweep_plots
+from kcactors.load.pace import Speed
 
 values = st.lists(st.floats(0.1, 1e6), min_size=1, max_size=9)
 
@@ -144,6 +149,50 @@ def test_the_machine_is_measured_beside_a_group() -> None:
     row = yardstick.row("some", took_us)
     assert (row["group"], row["unit"]) == ("some", "us")
     assert 0 < row["low"] <= row["value"] <= row["high"]
+
+
+def test_the_disk_is_measured_beside_a_run() -> None:
+    took_s: list[float] = []
+    with disk.beside(took_s):
+        assert not took_s
+    assert took_s
+    assert all(0 < each < 60 for each in took_s)
+
+
+class _Runs:
+    """A course whose runs differ in the disk beside them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, stalls_s: list[float]) -> None:
+        self.made = 0
+
+        @contextmanager
+        def beside(took_s: list[float]) -> Iterator[None]:
+            yield
+            took_s += [0.001, stalls_s[self.made - 1]]
+
+        monkeypatch.setattr(disk, "beside", beside)
+
+    def run(self, rate_per_s: float | None, count: int) -> Ran:
+        assert (rate_per_s, count) == (200.0, 800)
+        self.made += 1
+        return Ran(0.0, Speed(commit=[float(self.made)], screen=[]), [0.0])
+
+
+@pytest.mark.parametrize(
+    ("stalls_s", "made", "calm"),
+    [([0.001] * 6, 3, 3), ([0.2] * 6, 6, 0), ([0.2, 0.001, 0.001, 0.3, 0.02, 0.001], 5, 3)],
+)
+def test_runs_that_the_disk_spoiled_are_made_again_and_kept(
+    monkeypatch: pytest.MonkeyPatch, stalls_s: list[float], made: int, calm: int
+) -> None:
+    found, course = Found(), _Runs(monkeypatch, stalls_s)
+    repeats = Repeats(found, "webhook", 3, 8.0)
+    while repeats.wanted:
+        repeats.run(cast("Course", course), 200.0)
+    assert course.made == made
+    assert len(found.runs["webhook to commit, p50"]) == made
+    assert len(found.runs[f"webhook{CALM} to commit, p50"]) == calm
+    assert found.spoiled("webhook", CALM) == (0 < calm < made)
 
 
 def test_the_clocks_of_a_process_go_forward():

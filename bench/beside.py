@@ -1,0 +1,41 @@
+"""A probe that runs in a process of its own while something is measured, so that its interpreter is nobody else's.
+
+A probe is a module that ends in ``probe(piece, ...)`` when it is run: it measures the same thing again and again until
+its input ends, and prints what it found as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def beside(module: str, found: list[float]) -> Iterator[None]:
+    """Run a probe beside what is done inside; what it measured goes to ``found`` when that is over."""
+    words = [sys.executable, "-m", module]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield
+        finally:
+            said, _ = process.communicate()
+    found += json.loads(said)
+
+
+def probe(piece: Callable[[], float], *, pause_s: float, fewest: int = 1) -> None:
+    """Measure pieces, pausing between them, until the input ends, but so many at least; then say it all."""
+    over = threading.Event()
+
+    def listen() -> None:
+        sys.stdin.read()
+        over.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    found: list[float] = []
+    while len(found) < fewest or not over.wait(pause_s):
+        found.append(piece())
+    print(json.dumps(found))
