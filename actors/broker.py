@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from actors.connecting import DIRECT
+
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True):
     """The way to a Kafka cluster.
@@ -38,6 +40,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
             "security_protocol": self.security_protocol,
             # The library's 30 s would outlast most outages.
             "reconnect_backoff_max_ms": 2_000,
+            "proxy_url": DIRECT,
         }
         if self.version is not None:
             config["api_version"] = self.version

@@ -9,6 +9,7 @@ from typing import Any, Final
 import psycopg
 from kafka import KafkaConsumer, TopicPartition
 
+from actors.broker import Broker
 from tests.chaos.cluster import Cluster
 
 CHECKS: Final = {
@@ -120,7 +121,7 @@ def behind(cluster: Cluster) -> int:
 
 def _reader(cluster: Cluster, **config: Any) -> "contextlib.closing[Any]":
     client = KafkaConsumer(
-        bootstrap_servers=cluster.kafka.bootstrap.split(","),
+        **Broker(bootstrap=cluster.kafka.bootstrap).client_config(),
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         **config,

@@ -11,6 +11,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
 
+from actors.connecting import DIRECT
 from kcactors.embedded import EmbeddedKafka, ServerFailed
 from tests.support.waiting import wait_until
 
@@ -30,7 +31,9 @@ signal.pause()
 
 @pytest.fixture
 def producer(kafka_bootstrap):
-    client = KafkaProducer(bootstrap_servers=kafka_bootstrap, api_version=VERSION, retry_backoff_ms=50)
+    client = KafkaProducer(
+        bootstrap_servers=kafka_bootstrap, api_version=VERSION, proxy_url=DIRECT, retry_backoff_ms=50
+    )
     yield client
     client.close()
 
@@ -42,6 +45,7 @@ def read(bootstrap, topic, group, count):
         client = KafkaConsumer(
             topic,
             bootstrap_servers=bootstrap,
+            proxy_url=DIRECT,
             api_version=VERSION,
             group_id=group,
             auto_offset_reset="earliest",
@@ -94,7 +98,7 @@ def test_down_refuses_and_up_brings_everything_back(
 
 
 def test_clients_go_through_an_advertised_proxy(kafka_proxy, kafka_bootstrap, payment_topic):
-    client = KafkaProducer(bootstrap_servers=kafka_bootstrap, api_version=VERSION)
+    client = KafkaProducer(bootstrap_servers=kafka_bootstrap, api_version=VERSION, proxy_url=DIRECT)
     client.send(payment_topic, b"x").get(5)
     assert kafka_proxy.accepted >= 1
     client.close()

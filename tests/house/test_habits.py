@@ -22,6 +22,7 @@ DRIVERS = {
         "actors.publisher.kafka",
         "actors.topics",
         "actors.broker",
+        "actors.connecting",
         "kcactors.load",
     ),
     "redis": ("actors.doorbell",),

@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from actors.broker import Broker
 from actors.store.catalog import import_catalog
 from kcactors.child import ChildNode
 from kcactors.embedded.ports import candidates
@@ -77,6 +78,7 @@ class House:
         self._folder = folder
         self.redis_url = redis_url
         self.kafka = kafka
+        self.broker = Broker(bootstrap=kafka, api_version="2.1")
         self.payment_topic, self.business_topic = topics
         document = catalog if catalog is not None else catalogue()
         import_catalog(look_at or database_url, document)
@@ -150,9 +152,7 @@ class House:
     def produce(self, *values: dict[str, Any] | bytes, flush: bool = True) -> None:
         """Payment events on their topic, keyed by student."""
         if self._producer is None:
-            self._producer = KafkaProducer(
-                bootstrap_servers=self.kafka, api_version=(2, 1), linger_ms=5, batch_size=131_072
-            )
+            self._producer = KafkaProducer(**self.broker.client_config(), linger_ms=5, batch_size=131_072)
         for value in values:
             raw = value if isinstance(value, bytes) else json.dumps(value).encode()
             key = value["student_id"].encode() if isinstance(value, dict) else b"none"
@@ -189,7 +189,7 @@ class House:
 
     def published(self) -> list[Any]:
         """Every record on the business topic, partition by partition in order of offset."""
-        consumer = KafkaConsumer(bootstrap_servers=self.kafka, api_version=(2, 1), fetch_max_wait_ms=20)
+        consumer = KafkaConsumer(**self.broker.client_config(), fetch_max_wait_ms=20)
         try:
             partitions = [
                 TopicPartition(self.business_topic, p)

@@ -134,11 +134,15 @@ class ApacheKafka:
 
     def grow_topic(self, name: str, partitions: int) -> None:
         """Give a topic more partitions."""
-        with contextlib.closing(KafkaAdminClient(bootstrap_servers=self.bootstrap.split(","))) as admin:
+        with contextlib.closing(
+            KafkaAdminClient(**Broker(bootstrap=self.bootstrap).client_config())
+        ) as admin:
             admin.create_partitions({name: partitions})
 
     def delete_topic(self, name: str) -> None:
-        with contextlib.closing(KafkaAdminClient(bootstrap_servers=self.bootstrap.split(","))) as admin:
+        with contextlib.closing(
+            KafkaAdminClient(**Broker(bootstrap=self.bootstrap).client_config())
+        ) as admin:
             admin.delete_topics([name])
 
     def log_tail(self) -> str:
@@ -216,7 +220,9 @@ class ApacheKafka:
         try:
             with contextlib.closing(
                 KafkaAdminClient(
-                    bootstrap_servers=[address], request_timeout_ms=3_000, bootstrap_timeout_ms=3_000
+                    **Broker(bootstrap=address).client_config(),
+                    request_timeout_ms=3_000,
+                    bootstrap_timeout_ms=3_000,
                 )
             ) as admin:
                 admin.list_topics()
