@@ -1,6 +1,6 @@
 """How long the disk takes to keep 8 KiB: whatever commits waits for it, and a shared one has stalls of its own.
 
-python -m bench.disk       # until its input ends, then what it found in seconds, as JSON
+Run as a program it measures until its input ends, then says the seconds as JSON.
 """
 
 from __future__ import annotations
