@@ -1,9 +1,9 @@
 """A socket that did not become a connection is closed: kafka-python 3.0 leaves that to the garbage collector.
 
 It drops the socket of a refused connection, and the one that was connecting when a client was closed. While a broker is
-away each try leaves one, held by the traceback that refers to itself, and our collector no longer looks at what has
-outlived one of its passes (`supervision.collector`). The library lets a scheme of ``proxy_url`` name its own way to
-connect; ours goes directly, as without one.
+away each try leaves one open in a circle of references, and our collector no longer looks at what has outlived one of
+its passes (`supervision.collector`). The library lets a scheme of ``proxy_url`` name its own way to connect; ours goes
+directly, as without one.
 """
 
 from __future__ import annotations

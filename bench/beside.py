@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def beside(module: str, found: list[float]) -> Iterator[None]:
+def running(module: str, found: list[float]) -> Iterator[None]:
     """Run a probe beside what is done inside; what it measured goes to ``found`` when that is over."""
     words = [sys.executable, "-m", module]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

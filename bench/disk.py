@@ -12,20 +12,20 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
-from bench.beside import beside as beside_it
-from bench.beside import probe
+from bench.beside import probe, running
 
 PAGE: Final = bytes(8192)
 FILE_BYTES: Final = 16 << 20
 """As large as one of PostgreSQL's log files, and laid out beforehand as those are."""
 PAUSE_S: Final = 0.005
 PAUSE_BESIDE_S: Final = 0.02
-"""While others are measured: it finds every stall that is longer, and adds fifty writes a second to theirs."""
+"""While others are measured: every stall that is longer is found, and told as shorter by so much at most. It adds fifty
+writes a second to theirs."""
 
 
 def beside(took_s: list[float]) -> AbstractContextManager[None]:
     """Measure the disk beside what is done inside; what each write took goes to ``took_s`` when it is over."""
-    return beside_it("bench.disk", took_s)
+    return running("bench.disk", took_s)
 
 
 def synced(seconds: float) -> list[float]:

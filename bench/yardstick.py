@@ -13,8 +13,7 @@ import time
 from contextlib import AbstractContextManager
 from typing import Final
 
-from bench.beside import beside as beside_it
-from bench.beside import probe
+from bench.beside import probe, running
 from bench.figures import Row, figure
 
 STEPS: Final = 2_000
@@ -26,7 +25,7 @@ NAME: Final = "the machine meanwhile: CPU of a fixed piece of work"
 
 def beside(took_us: list[float]) -> AbstractContextManager[None]:
     """Measure the machine beside what is done inside; microseconds of each piece go to ``took_us`` when it is over."""
-    return beside_it("bench.yardstick", took_us)
+    return running("bench.yardstick", took_us)
 
 
 def row(group: str, took_us: list[float]) -> Row:

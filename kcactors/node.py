@@ -50,8 +50,8 @@ LOOK_S = 0.25
 TEND_S = 30.0
 SWITCH_S = 0.001
 """How long a busy thread keeps the interpreter from one that waits; Python's own is 5 ms. A webhook needs it five times
-on its way, so that a storm of duplicates by Kafka raised its p99 to 43, 90 and 46 ms (`bench storm`). With 0.3 ms the
-switching itself took a twelfth of the node's CPU: see "a thread hands the interpreter over" in `bench/README.md`."""
+on its way, so that a storm of duplicates by Kafka raised its p99 to 43, 90 and 46 ms (`bench storm`). With 0.3 ms paced
+webhooks waited half as long again: "a thread hands the interpreter over" in `bench/README.md` has the pairs."""
 SHARED_THREADS = 1
 """Students share one thread: with a second one they would only hand the interpreter lock to and fro."""
 
