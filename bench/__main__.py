@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import yardstick
+from bench.beside import Measured
 from bench.figures import Row, plots, table
 
 GROUPS = ("runtime", "ledger", "end_to_end", "latency", "gateway", "dashboard", "scale")
@@ -77,7 +78,7 @@ def main() -> None:
         print(f"measuring {group} …", file=sys.stderr, flush=True)
         module = importlib.import_module(groups[group])
         quick = ["--quick"] if options.quick and getattr(module, "KNOWS_QUICK", False) else []
-        took_us: list[float] = []
+        took_us: list[Measured] = []
         with yardstick.beside(took_us):
             measured = module.main([*quick, *own])
         measured.append(yardstick.row(group, took_us))

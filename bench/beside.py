@@ -10,12 +10,21 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
+
+
+class Measured(NamedTuple):
+    """One piece: when it began, on the performance counter, which is the same in every process; and what it came to."""
+
+    at_s: float
+    value: float
 
 
 @contextmanager
-def running(module: str, found: list[float]) -> Iterator[None]:
+def running(module: str, found: list[Measured]) -> Iterator[None]:
     """Run a probe beside what is done inside; what it measured goes to ``found`` when that is over."""
     words = [sys.executable, "-m", module]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -23,7 +32,7 @@ def running(module: str, found: list[float]) -> Iterator[None]:
             yield
         finally:
             said, _ = process.communicate()
-    found += json.loads(said)
+    found += [Measured(*each) for each in json.loads(said)]
 
 
 def probe(piece: Callable[[], float], *, pause_s: float, fewest: int = 1) -> None:
@@ -35,7 +44,8 @@ def probe(piece: Callable[[], float], *, pause_s: float, fewest: int = 1) -> Non
         over.set()
 
     threading.Thread(target=listen, daemon=True).start()
-    found: list[float] = []
+    found: list[tuple[float, float]] = []
     while len(found) < fewest or not over.wait(pause_s):
-        found.append(piece())
+        at_s = time.perf_counter()
+        found.append((at_s, piece()))
     print(json.dumps(found))

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
-from bench.beside import probe, running
+from bench.beside import Measured, probe, running
 
 PAGE: Final = bytes(8192)
 FILE_BYTES: Final = 16 << 20
@@ -21,11 +21,21 @@ PAUSE_S: Final = 0.005
 PAUSE_BESIDE_S: Final = 0.02
 """While others are measured: every stall that is longer is found, and told as shorter by so much at most. It adds fifty
 writes a second to theirs."""
+STOOD_MOST_S: Final = 0.03
+"""What a run may have had of it and still tell of us: a new file of PostgreSQL's log alone takes 20 ms here."""
+
+WITHOUT_STALLS: Final = ", disk without stalls"
+"""In the name of what is summed up without those that met one."""
 
 
-def beside(took_s: list[float]) -> AbstractContextManager[None]:
+def beside(took_s: list[Measured]) -> AbstractContextManager[None]:
     """Measure the disk beside what is done inside; what each write took goes to ``took_s`` when it is over."""
     return running("bench.disk", took_s)
+
+
+def stalls(took_s: Sequence[Measured]) -> list[Measured]:
+    """The writes during which it stood still."""
+    return [each for each in took_s if each.value > STOOD_MOST_S]
 
 
 def synced(seconds: float) -> list[float]:

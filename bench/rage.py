@@ -4,13 +4,15 @@ A process of its own, because whoever measures the others must not wait for a st
 
     python -m bench.rage {kafka,webhook} COPIES < payment.json
 
-The servers come from ``BENCH_KAFKA_BOOTSTRAP``, ``BENCH_KAFKA_API_VERSION`` and ``BENCH_NODE_URL``.
+The servers come from ``BENCH_KAFKA_BOOTSTRAP``, ``BENCH_KAFKA_API_VERSION`` (empty where the broker can be asked) and
+``BENCH_NODE_URL``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -30,14 +32,15 @@ from kcactors.load.librdkafka import PaymentTopic
 from kcactors.load.plan import Via
 from kcactors.load.signing import HEADER, signature
 
+Payment = dict[str, Any]
+"""An event's fields."""
+
 CONNECTIONS = 32
 CONSUMED_S = 300.0
 
 
 @contextmanager
-def raging(
-    at: Worker, via: Via, payment: dict[str, object], copies: int
-) -> Iterator[subprocess.Popen[bytes]]:
+def raging(at: Worker, via: Via, payment: Payment, copies: int) -> Iterator[subprocess.Popen[bytes]]:
     """The storm, begun; it is over when the process has ended.
 
     Raises:
@@ -46,7 +49,7 @@ def raging(
     given = {
         **os.environ,
         "BENCH_KAFKA_BOOTSTRAP": at.services.kafka_bootstrap,
-        "BENCH_KAFKA_API_VERSION": str(at.services.kafka_api_version),
+        "BENCH_KAFKA_API_VERSION": at.services.kafka_api_version or "",
         "BENCH_NODE_URL": at.node.url,
     }
     command = [sys.executable, "-m", __name__, str(via), str(copies)]
@@ -63,7 +66,17 @@ def raging(
         raise RuntimeError("the storm was not taken")
 
 
-def bodies(payment: dict[str, object], copies: int) -> Iterator[bytes]:
+@contextmanager
+def held_up(storm: subprocess.Popen[bytes]) -> Iterator[None]:
+    """It does nothing meanwhile."""
+    storm.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        storm.send_signal(signal.SIGCONT)
+
+
+def bodies(payment: Payment, copies: int) -> Iterator[bytes]:
     """The same payment, each time as another event."""
     text = msgspec.json.encode(payment | {"event_id": "evt_storm_%d"})
     before, after = text.split(b"%d")
@@ -71,11 +84,10 @@ def bodies(payment: dict[str, object], copies: int) -> Iterator[bytes]:
         yield b"%b%d%b" % (before, number, after)
 
 
-def by_kafka(payment: dict[str, object], copies: int) -> None:
-    broker = Broker(
-        bootstrap=os.environ["BENCH_KAFKA_BOOTSTRAP"], api_version=os.environ["BENCH_KAFKA_API_VERSION"]
-    )
-    topic = PaymentTopic(broker, "payment-events", "kcactors", embedded=True)
+def by_kafka(payment: Payment, copies: int) -> None:
+    version = os.environ["BENCH_KAFKA_API_VERSION"] or None
+    broker = Broker(bootstrap=os.environ["BENCH_KAFKA_BOOTSTRAP"], api_version=version)
+    topic = PaymentTopic(broker, "payment-events", "kcactors", embedded=version is not None)
     blind = 0
     for body in bodies(payment, copies):
         if blind >= topic.records_before_check():
@@ -92,7 +104,7 @@ def by_kafka(payment: dict[str, object], copies: int) -> None:
     topic.close()
 
 
-async def by_webhook(payment: dict[str, object], copies: int) -> None:
+async def by_webhook(payment: Payment, copies: int) -> None:
     lines = Lines(os.environ["BENCH_NODE_URL"], CONNECTIONS)
     rest = bodies(payment, copies)
 
@@ -109,7 +121,7 @@ async def by_webhook(payment: dict[str, object], copies: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    payment: dict[str, Any] = msgspec.json.decode(sys.stdin.buffer.read())
+    payment: Payment = msgspec.json.decode(sys.stdin.buffer.read())
     via, copies = Via(arguments[0]), int(arguments[1])
     if via is Via.KAFKA:
         by_kafka(payment, copies)

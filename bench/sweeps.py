@@ -28,6 +28,7 @@ from uuid import UUID
 import psycopg
 
 from bench import yardstick
+from bench.beside import Measured
 from bench.crowd import memory_of
 from bench.end_to_end import feed
 from bench.figures import Row, figure
@@ -120,7 +121,7 @@ def measure(
                 _until_quiet(at)
             sent = bodies(shop, "p", payments, students, duplicates=duplicates, hot=hot, once=once)
             node_s, postgres_s, start_s = at.cpu_s(), at.postgres_s(), time.perf_counter()
-            machine_us: list[float] = []
+            machine_us: list[Measured] = []
             with yardstick.beside(machine_us):
                 done_s = _work(at, sent, payments)
             node_s, postgres_s = at.cpu_s() - node_s, at.postgres_s() - postgres_s
@@ -132,7 +133,7 @@ def measure(
     return {
         "node_us": node_s / payments * 1e6,
         "postgres_us": postgres_s / payments * 1e6,
-        "yardstick_us": statistics.mean(machine_us),
+        "yardstick_us": statistics.mean(each.value for each in machine_us),
         "per_s": payments / (done_s - start_s),
         "deliveries_per_s": len(sent) / (done_s - start_s),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from kcactors.embedded import Services, throwaway_services
 from kcactors.embedded.ports import LOOPBACK, candidates
 from kcactors.readiness import wait_until_ready
 from tests.support.apache_kafka import ApacheKafka
-from tests.support.kafka_jars import class_path
+from tests.support.kafka_jars import JarsMissing, class_path
 
 TOPICS = ("payment-events", "business-events")
 PARTITIONS = 12
@@ -96,6 +97,17 @@ class _WithApacheKafka(NamedTuple):
     redis_url: str
     kafka_bootstrap: str
     kafka_api_version: str | None = None
+
+
+def lacks_apache_kafka() -> str | None:
+    """Why Apache Kafka cannot be started here, or ``None`` where it can."""
+    if shutil.which("java") is None:
+        return "Java is not installed"
+    try:
+        class_path()
+    except JarsMissing as missing:
+        return str(missing)
+    return None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import time
 from contextlib import AbstractContextManager
 from typing import Final
 
-from bench.beside import probe, running
+from bench.beside import Measured, probe, running
 from bench.figures import Row, figure
 
 STEPS: Final = 2_000
@@ -23,15 +23,16 @@ FEWEST: Final = 20
 NAME: Final = "the machine meanwhile: CPU of a fixed piece of work"
 
 
-def beside(took_us: list[float]) -> AbstractContextManager[None]:
+def beside(took_us: list[Measured]) -> AbstractContextManager[None]:
     """Measure the machine beside what is done inside; microseconds of each piece go to ``took_us`` when it is over."""
     return running("bench.yardstick", took_us)
 
 
-def row(group: str, took_us: list[float]) -> Row:
+def row(group: str, took_us: list[Measured]) -> Row:
     """A line of a group's results: the median, and the middle eight tenths."""
-    tenths = statistics.quantiles(took_us, n=10)
-    return figure(group, NAME, [tenths[0], statistics.median(took_us), tenths[-1]], "us")
+    values = [each.value for each in took_us]
+    tenths = statistics.quantiles(values, n=10)
+    return figure(group, NAME, [tenths[0], statistics.median(values), tenths[-1]], "us")
 
 
 def work(table: dict[int, str]) -> int:

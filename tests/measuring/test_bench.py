@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import time
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator
@@ -15,17 +16,21 @@ from hypothesis import strategies as st
 
 from bench import disk, yardstick
 from bench.__main__ import GROUPS, NAMED, machine, present
+from bench.beside import Measured
 from bench.clocks import process_s, thread_s
 from bench.crowd import memory_of
+from bench.felt import Felt
 from bench.figures import figure, plots, table
-from bench.latency import CALM, Repeats
+from bench.latency import Repeats
 from bench.latency import plots as latency_plots
+from bench.others import SAME, Took, Way
 from bench.paced import Course, Found, Ran
 from bench.shop import Shop
 from bench.stages import NODE_ID, _place, divided
 from bench.sweeps import bodies, in_child, law, rows_of, student, sweeps
 from bench.sweeps import plots as sweep_plots
 from kcactors.load.pace import Speed
+from kcactors.load.plan import Via
 
 values = st.lists(st.floats(0.1, 1e6), min_size=1, max_size=9)
 
@@ -143,7 +148,7 @@ def test_stages_stand_below_what_they_are_part_of():
 
 
 def test_the_machine_is_measured_beside_a_group() -> None:
-    took_us: list[float] = []
+    took_us: list[Measured] = []
     with yardstick.beside(took_us):
         assert not took_us
     row = yardstick.row("some", took_us)
@@ -152,11 +157,13 @@ def test_the_machine_is_measured_beside_a_group() -> None:
 
 
 def test_the_disk_is_measured_beside_a_run() -> None:
-    took_s: list[float] = []
+    began_s = time.perf_counter()
+    took_s: list[Measured] = []
     with disk.beside(took_s):
         assert not took_s
     assert took_s
-    assert all(0 < each < 60 for each in took_s)
+    assert all(0 < each.value < 60 for each in took_s)
+    assert began_s < took_s[0].at_s < time.perf_counter()
 
 
 class _Runs:
@@ -166,9 +173,9 @@ class _Runs:
         self.made = 0
 
         @contextmanager
-        def beside(took_s: list[float]) -> Iterator[None]:
+        def beside(took_s: list[Measured]) -> Iterator[None]:
             yield
-            took_s += [0.001, stalls_s[self.made - 1]]
+            took_s += [Measured(0.0, 0.001), Measured(1.0, stalls_s[self.made - 1])]
 
         monkeypatch.setattr(disk, "beside", beside)
 
@@ -191,8 +198,39 @@ def test_runs_that_the_disk_spoiled_are_made_again_and_kept(
         repeats.run(cast("Course", course), 200.0)
     assert course.made == made
     assert len(found.runs["webhook to commit, p50"]) == made
-    assert len(found.runs[f"webhook{CALM} to commit, p50"]) == calm
-    assert found.spoiled("webhook", CALM) == (0 < calm < made)
+    assert len(found.runs[f"webhook{disk.WITHOUT_STALLS} to commit, p50"]) == calm
+    assert found.spoiled("webhook", disk.WITHOUT_STALLS) == (0 < calm < made)
+
+
+@pytest.mark.parametrize(
+    ("due_s", "stood_s", "met"),
+    [(1.0, 1.9, False), (1.0, 2.1, True), (2.1, 2.15, True), (2.6, 2.61, True), (2.8, 2.81, False)],
+)
+def test_a_payment_meets_a_stall_that_it_waits_for_or_that_is_just_over(
+    due_s: float, stood_s: float, met: bool
+) -> None:
+    assert Took(due_s, stood_s).met([Measured(2.0, 0.2), Measured(9.0, 0.1)]) is met
+    assert not Took(due_s, stood_s).met([])
+
+
+def test_a_storm_is_held_against_its_own_calm_and_told_once_more_without_the_disks_stalls() -> None:
+    felt = Felt()
+    took = {
+        Way("kafka", Via.KAFKA, raged=False): [Took(0.0, 0.01), Took(5.0, 5.5)],
+        Way("kafka", Via.KAFKA, raged=True): [Took(10.0, 10.02)],
+        Way(SAME, Via.KAFKA, raged=True): [Took(10.0, 10.4)],
+        Way("webhook", Via.WEBHOOK, raged=False): [Took(20.0, 20.01)],
+    }
+    felt.keep(took, disk.stalls([Measured(5.0, 0.2), Measured(6.0, 0.001)]))
+    rows = {row["name"]: row for row in felt.rows("storm")}
+    within = "others by kafka, p99 within storms by kafka"
+    assert rows[within]["ratio"] == pytest.approx(0.04)
+    assert rows[within + disk.WITHOUT_STALLS]["ratio"] == pytest.approx(2.0)
+    assert rows[f"others by {SAME}, p99 within storms by kafka{disk.WITHOUT_STALLS}"][
+        "ratio"
+    ] == pytest.approx(40.0)
+    # no calm without a storm to hold against it
+    assert not any("webhook" in name for name in rows)
 
 
 def test_the_clocks_of_a_process_go_forward():
