@@ -68,7 +68,7 @@ class Felt:
         tell(f"disk stood still {len(stalls)} times; {dict(self._p99_ms)}")
 
     def rows(self, group: str) -> list[Row]:
-        """Each storm against the calm around it; without the disk's stalls only where there were any."""
+        """Each storm against the calm around it."""
         made = []
         for storm in Via:
             for by in (*map(str, Via), SAME):
