@@ -75,8 +75,11 @@ def main() -> None:
         parser.error(f"{' '.join(own)} can be said to one group only")
     made, rows = machine(), []
     for group in wanted:
-        print(f"measuring {group} …", file=sys.stderr, flush=True)
         module = importlib.import_module(groups[group])
+        if (lacks := getattr(module, "lacks", None)) is not None and (lacking := lacks()) is not None:
+            print(f"left out: {group}: {lacking}", file=sys.stderr, flush=True)
+            continue
+        print(f"measuring {group} …", file=sys.stderr, flush=True)
         quick = ["--quick"] if options.quick and getattr(module, "KNOWS_QUICK", False) else []
         took_us: list[Measured] = []
         with yardstick.beside(took_us):
@@ -89,6 +92,8 @@ def main() -> None:
         for name, drawing in getattr(module, "plots", plots)(measured).items():
             (RESULTS / name).write_text(drawing)
         print(f"\n{group}\n{table(measured)}\n", flush=True)
+    if not rows:
+        sys.exit("nothing was measured")
     keep("latest", made, rows)
     print(f"written to {RESULTS}/")
 

@@ -18,15 +18,24 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
+from actors.ingest.partition import partition_of
 from bench import disk
 from bench.beside import Measured
 from bench.end_to_end import feed
 from bench.figures import Row, figure
-from bench.others import SAME, Others, Took, Way, partition
+from bench.others import SAME, Others, Took, Way
 from bench.rage import Payment, held_up, raging
 from bench.shop import Shop
 from bench.sweeps import bodies
-from bench.worker import Servers, Worker, ground, ground_with_apache_kafka, lacks_apache_kafka, node_on
+from bench.worker import (
+    PARTITIONS,
+    Servers,
+    Worker,
+    ground,
+    ground_with_apache_kafka,
+    lacks_apache_kafka,
+    node_on,
+)
 from kcactors.load.pace import latency
 from kcactors.load.plan import Via
 
@@ -41,6 +50,7 @@ class Felt:
 
     def __init__(self) -> None:
         self._p99_ms: defaultdict[str, list[float]] = defaultdict(list)
+        self._stalls = 0
 
     def run(self, copies: int) -> None:
         """Storms of so many duplicates by each way."""
@@ -60,6 +70,7 @@ class Felt:
 
     def keep(self, took: Mapping[Way, list[Took]], stalls: Sequence[Measured]) -> None:
         """One run: every payment, and those apart that no stall of the disk met."""
+        self._stalls += len(stalls)
         for way, each in took.items():
             self._p99_ms[way.name].append(latency([t.stood_s - t.due_s for t in each]).p99)
             calm = [t.stood_s - t.due_s for t in each if not t.met(stalls)]
@@ -68,14 +79,15 @@ class Felt:
         tell(f"disk stood still {len(stalls)} times; {dict(self._p99_ms)}")
 
     def rows(self, group: str) -> list[Row]:
-        """Each storm against the calm around it."""
+        """Each storm against the calm around it; once more without the disk's stalls, where there were any."""
         made = []
+        sums = ("", disk.WITHOUT_STALLS) if self._stalls else ("",)
         for storm in Via:
             for by in (*map(str, Via), SAME):
-                for disk_too in ("", disk.WITHOUT_STALLS):
-                    raged = Way(by, storm, raged=True).name + disk_too
+                for which in sums:
+                    raged = Way(by, storm, raged=True).name + which
                     # nobody shares a partition with a storm that does not rage: their calm is that of all by Kafka
-                    calm = Way(str(Via.KAFKA) if by == SAME else by, storm, raged=False).name + disk_too
+                    calm = Way(str(Via.KAFKA) if by == SAME else by, storm, raged=False).name + which
                     if not self._p99_ms[raged] or not self._p99_ms[calm]:
                         continue
                     ground_row = figure(group, calm, self._p99_ms[calm], "ms")
@@ -86,10 +98,9 @@ class Felt:
 
 
 def _by_kafka(at: Worker, hot: Payment, copies: int, others: Others) -> None:
+    busy = partition_of(str(hot["student_id"]), PARTITIONS)
     with raging(at, Via.KAFKA, hot, copies) as storm:
-        others.pay(
-            Via.KAFKA, lambda: storm.poll() is not None, raging=True, busy=partition(str(hot["student_id"]))
-        )
+        others.pay(Via.KAFKA, lambda: storm.poll() is not None, raging=True, busy=busy)
 
 
 def _by_webhook(at: Worker, hot: Payment, copies: int, others: Others) -> None:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from kafka.partitioner.default import murmur2
-
+from actors.ingest.partition import partition_of
 from bench.beside import Measured
 from bench.paced import payment_topic
 from bench.shop import Shop
@@ -90,7 +89,7 @@ class Others:
                 )
                 plan = deliveries(shape, payments(shape, self._courses, datetime.now(UTC)), 0)
                 for each in plan:
-                    same = each.via is Via.KAFKA and partition(each.student_id) == busy
+                    same = each.via is Via.KAFKA and partition_of(each.student_id, PARTITIONS) == busy
                     ways[each.payment_id] = way(SAME if same else str(each.via))
                 await feeder.feed(plan, rate_per_s=PER_S)
             await _arrived(feeder.sent)
@@ -107,8 +106,3 @@ async def _arrived(sent: Sent) -> None:
         if time.perf_counter() > deadline_s:
             raise RuntimeError(f"{len(sent.due) - len(sent.committed)} payments never stood")
         await asyncio.sleep(0.05)
-
-
-def partition(student: str) -> int:
-    """Where a student's payments go."""
-    return int(murmur2(student.encode()) & 0x7FFFFFFF) % PARTITIONS

@@ -22,11 +22,13 @@ import psycopg
 from bench import handover
 from bench.clocks import TICKS_PER_S, PostgresClock, process_s
 from bench.figures import Row, figure
+from bench.worker import lacks_apache_kafka
 from kcactors.load import catalogue, plan
 from tests.chaos.cluster import COURSES, Cluster, Feeder, wait_for
 from tests.support.apache_kafka import ApacheKafka
 
 GROUP: Final = "scale"
+lacks = lacks_apache_kafka
 BACKLOG: Final = 6_000
 WARM: Final = 600
 SHAPES: Final = ((1, 1), (2, 2), (4, 4), (1, 12), (2, 12), (4, 12))

@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Row]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one run, and storms of 20,000")
     parser.add_argument(
-        "--runs", type=int, default=3, help="of 12 minutes each, most of it the storm by webhook"
+        "--runs", type=int, default=3, help="of 10 minutes each, most of it the storm by webhook"
     )
     asked = parser.parse_args(arguments)
     runs, copies = (1, 20_000) if asked.quick else (asked.runs, 200_000)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from bench import disk, yardstick
 from bench.__main__ import GROUPS, NAMED, machine, present
+from bench.__main__ import main as measure
 from bench.beside import Measured
 from bench.clocks import process_s, thread_s
 from bench.crowd import memory_of
@@ -52,6 +53,16 @@ def test_a_figure_is_a_median_with_its_spread_and_a_ratio(runs, others):
 def test_every_group_is_there_and_says_what_it_needs():
     assert set(present()) == {*GROUPS, *NAMED}
     assert {"cores", "python", "commit", "load_1m_before", "at"} <= set(machine())
+
+
+def test_a_group_that_this_machine_cannot_run_is_left_out_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", "scale"])
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SystemExit, match="nothing was measured"):
+        measure()
+    assert "left out: scale: Java is not installed" in capsys.readouterr().err
 
 
 def test_a_plot_for_each_unit_shows_the_baseline_in_another_colour():
@@ -231,6 +242,13 @@ def test_a_storm_is_held_against_its_own_calm_and_told_once_more_without_the_dis
     ] == pytest.approx(40.0)
     # no calm without a storm to hold against it
     assert not any("webhook" in name for name in rows)
+
+
+def test_a_storm_that_met_no_stall_is_told_once() -> None:
+    felt = Felt()
+    took = {Way("kafka", Via.KAFKA, raged=raged): [Took(0.0, 0.01)] for raged in (False, True)}
+    felt.keep(took, [])
+    assert [row["name"] for row in felt.rows("storm")] == [way.name for way in took]
 
 
 def test_the_clocks_of_a_process_go_forward():
