@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 _LEAST: Final = 1e-12
+"""Nobody reads less off a plot, and a float that small has no quarter and no logarithm that one could divide by."""
 
 
 class Scale(StrEnum):
@@ -64,7 +65,7 @@ def axis(scale: Scale, values: Sequence[float]) -> Axis:
     match scale:
         case Scale.LINEAR:
             most = max(finite, default=0.0)
-            step = nice_step(most / 4) if most > 0 else 0.25
+            step = nice_step(most / 4) if most >= _LEAST else 0.25
             return Axis(
                 scale, min(0.0, min(finite, default=0.0)), max(step, math.ceil(most / step - 1e-9) * step)
             )

@@ -4,7 +4,7 @@ import itertools
 import math
 import xml.etree.ElementTree as ET
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kcactors.load.axis import Scale, axis, nice_step, short
@@ -45,6 +45,8 @@ def test_numbers_are_short():
 
 
 @given(st.lists(st.lists(st.tuples(numbers, numbers), max_size=8), max_size=7))
+@example([[(5e-324, 5e-324)]])  # a quarter of it is 0
+@example([[(1e-12, 1e-12)]])
 def test_lines_are_inside_their_frame(points):
     tree = ET.fromstring(lines("t", [Series(f"s{n}", p) for n, p in enumerate(points)], x="x", y="y"))
     drawn = [e for e in tree.iter() if e.tag.endswith("polyline")]
